@@ -1,0 +1,1 @@
+"""Cluster file to Slurm: desired, observed, plan, apply."""

@@ -1,0 +1,151 @@
+"""Every error this package raises on purpose.
+
+AistationError
+  + UsageError             the command was called wrongly (exit code 64)
+  + SettingsError          aistation.toml, or the environment, is wrong
+  + SpecError              the cluster file is wrong
+      - UnknownNameError   it names something that nobody defined
+  + RenderError            a template or a value in it can't be used
+      - UnprintableError   a value holds a character that would end its line
+  + RequestError           a training request can't be carried out
+  + SlurmError             Slurm said no, or could not be asked
+      - SlurmMissing       its commands are not installed
+      - SlurmUnreachable   nobody answered in time
+      - SlurmUnreadable    it answered in a shape that we can't read
+      - SlurmRefused       it answered, and refused
+          . QuotaExceeded  by an association or QOS limit
+          . NotPermitted   this user may not
+          . UnknownToSlurm the job, node, partition, account ... does not exist
+          . InUse          something still uses it
+          . InvalidRequest a value that Slurm can't take
+  + UnsafePlan             the plan would take away more than is wise
+  + StalePlan              what was reviewed is not what would be applied
+  + StoreError             our own tables can't be used
+  + NotLeader              another process holds the lease
+  + DevClusterError        the one-machine cluster can't do it
+      - NeedsRoot          it needs root
+      - MissingPackage     a Debian package is missing
+      - PortInUse          somebody else listens there
+
+Every one says what, where, and what to do next: `text` and `where` are the first line, `hint` the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AistationError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+    def __init__(self, text: str, *, where: str = "", hint: str = "") -> None:
+        self.text = text
+        self.where = where
+        self.hint = hint
+        super().__init__(f"{where}: {text}" if where else text)
+
+
+class UsageError(AistationError):
+    """The command was called wrongly."""
+
+
+class SettingsError(AistationError):
+    """aistation.toml, or the environment, is wrong."""
+
+
+class SpecError(AistationError):
+    """The cluster file is wrong; `where` is `file:line`."""
+
+
+class UnknownNameError(SpecError):
+    """The cluster file names something that nobody defined."""
+
+    def __init__(self, kind: str, name: str, *, where: str, known: Iterable[str]) -> None:
+        close = get_close_matches(name, list(known), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"no {kind} called {name!r}", where=where, hint=hint)
+
+
+class RenderError(AistationError):
+    """A template, or a value in it, can't be used."""
+
+
+class UnprintableError(RenderError):
+    """A value holds a character that would end its line in a script."""
+
+
+class RequestError(AistationError):
+    """A training request can't be carried out."""
+
+
+class SlurmError(AistationError):
+    """Slurm said no, or could not be asked."""
+
+
+class SlurmMissing(SlurmError):
+    """Slurm's commands are not installed here."""
+
+
+class SlurmUnreachable(SlurmError):
+    """Nobody answered in time."""
+
+
+class SlurmUnreadable(SlurmError):
+    """It answered in a shape that we can't read."""
+
+
+class SlurmRefused(SlurmError):
+    """It answered, and refused."""
+
+
+class QuotaExceeded(SlurmRefused):
+    """Refused by an association or QOS limit."""
+
+
+class NotPermitted(SlurmRefused):
+    """This user may not."""
+
+
+class UnknownToSlurm(SlurmRefused):
+    """The job, node, partition, account or QOS does not exist."""
+
+
+class InUse(SlurmRefused):
+    """Something still uses it."""
+
+
+class InvalidRequest(SlurmRefused):
+    """A value that Slurm can't take."""
+
+
+class UnsafePlan(AistationError):
+    """The plan would take away more than is wise."""
+
+
+class StalePlan(AistationError):
+    """What was reviewed is not what would be applied."""
+
+
+class StoreError(AistationError):
+    """Our own tables can't be used."""
+
+
+class NotLeader(AistationError):
+    """Another process holds the lease."""
+
+
+class DevClusterError(AistationError):
+    """The one-machine cluster can't do it."""
+
+
+class NeedsRoot(DevClusterError):
+    """It needs root."""
+
+
+class MissingPackage(DevClusterError):
+    """A package of the distribution is missing."""
+
+
+class PortInUse(DevClusterError):
+    """Somebody else listens there."""

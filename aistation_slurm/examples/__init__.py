@@ -1,0 +1,1 @@
+"""Trainings to start from; what a researcher would write."""

@@ -1,0 +1,1 @@
+"""What broke, and what to start again."""

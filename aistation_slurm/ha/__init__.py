@@ -1,0 +1,1 @@
+"""One row with an expiry says who leads."""

@@ -1,0 +1,1 @@
+"""Training: request, fit, template, submit."""

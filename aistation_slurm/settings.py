@@ -1,0 +1,107 @@
+"""Where this station's Slurm, files and services are: `aistation.toml`, and nothing else.
+
+Looked for in this order: the file that `AISTATION_CONFIG` names, `/etc/aistation/aistation.toml`, and, where neither
+stands, the one one-machine cluster that is on this machine. `SLURM_CONF` from the environment wins over the file's.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from aistation_slurm.errors import SettingsError
+
+SITE_FILE = Path("/etc/aistation/aistation.toml")
+DEV_ROOT = Path("/var/lib/aistation/dev")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SlurmSettings(_Table):
+    """Which Slurm this is."""
+
+    conf: Path = Field(Path("/etc/slurm/slurm.conf"), description="The slurm.conf of the cluster.")
+    bin: Path | None = Field(None, description="Folder of Slurm's commands; without it, those on PATH.")
+    gpu_device: str = Field("/dev/nvidia", description="What the GPUs' device files begin with, before their number.")
+
+
+class DaemonSettings(_Table):
+    """What the daemon does, and where the nodes' agents find it."""
+
+    heartbeat: str = Field("127.0.0.1:8171", description="UDP address that the agents send their heartbeats to.")
+    recovery: bool = Field(True, description="False switches the automatic recovery off.")
+    dry_run: bool = Field(False, description="True only says what would be done.")
+    agent_uids: tuple[int, ...] = Field((0,), description="Unix users (by number) whose heartbeats are believed.")
+
+
+class WebSettings(_Table):
+    """Where the web page is served."""
+
+    listen: str = Field("127.0.0.1:8170", description="Address and port of the web page.")
+
+
+class Settings(_Table):
+    """Where this station's Slurm, files and services are."""
+
+    cluster_file: Path = Field(Path("/etc/aistation/cluster.yaml"), description="The cluster file.")
+    templates: Path = Field(Path("/etc/aistation/templates"), description="The site's own templates; they come first.")
+    database: str = Field("sqlite:////var/lib/aistation/aistation.db", description="SQLAlchemy URL of our tables.")
+    run_dir: Path = Field(Path("/run/aistation"), description="Heartbeats, pid files and sockets; may be lost.")
+    munge_socket: Path = Field(Path("/run/munge/munge.socket.2"), description="The socket of munged.")
+    simulated: bool = Field(False, description="True on a one-machine cluster: its GPUs are simulated, and it says so.")
+    slurm: SlurmSettings = SlurmSettings.model_construct()
+    daemon: DaemonSettings = DaemonSettings.model_construct()
+    web: WebSettings = WebSettings.model_construct()
+    source: Path | None = Field(None, exclude=True, description="The file that these came from.")
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of this station.
+
+    Raises:
+        SettingsError: the file is missing though it was named, is not TOML, or holds an unknown key or a bad value.
+    """
+    environ = os.environ if environ is None else environ
+    path = find_settings(environ)
+    settings = read_settings(path) if path else Settings.model_validate({})
+    if conf := environ.get("SLURM_CONF"):
+        slurm = settings.slurm.model_copy(update={"conf": Path(conf)})
+        settings = settings.model_copy(update={"slurm": slurm})
+    return settings
+
+
+def find_settings(environ: Mapping[str, str], *, site: Path = SITE_FILE, dev_root: Path = DEV_ROOT) -> Path | None:
+    """Return the file that holds the settings, or None where the defaults are to be used."""
+    if named := environ.get("AISTATION_CONFIG"):
+        return Path(named)
+    if site.exists():
+        return site
+    clusters = sorted(dev_root.glob("*/etc/aistation.toml"))
+    return clusters[0] if len(clusters) == 1 else None
+
+
+def read_settings(path: Path) -> Settings:
+    """Return what the file says.
+
+    Raises:
+        SettingsError: it can't be read, is not TOML, or holds an unknown key or a bad value.
+    """
+    try:
+        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"can't be read ({error.strerror})", where=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"is not TOML: {error}", where=str(path)) from error
+    try:
+        return Settings.model_validate({**raw, "source": path})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(each) for each in first["loc"])
+        raise SettingsError(f"{key}: {first['msg']}", where=str(path)) from error

@@ -1,0 +1,1 @@
+"""What Slurm is, and every way to ask or order it."""

@@ -1,0 +1,86 @@
+"""Slurm's ways of writing amounts and times, read and written."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from aistation_slurm.errors import SlurmUnreadable
+
+_DURATION = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})(?:\.\d+)?")
+_MEMORY = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[KMGTP]?)[Bncij]*", re.IGNORECASE)
+_MIB = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}
+_NO_TIME = frozenset({"", "UNLIMITED", "INFINITE", "NOT_SET", "PARTITION_LIMIT", "INVALID", "NONE", "N/A"})
+_NO_DATE = frozenset({"", "UNKNOWN", "NONE", "N/A", "(NULL)"})
+
+
+def read_duration(text: str) -> timedelta | None:
+    """Return the duration of `2-03:04:05`, `04:05` (minutes first) or `90` (minutes); None where there is no limit.
+
+    Raises:
+        SlurmUnreadable: it is none of these.
+    """
+    if text.upper() in _NO_TIME:
+        return None
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise SlurmUnreadable(f"{text!r} is no Slurm time")
+    parts = [int(each) for each in match["clock"].split(":")]
+    if match["days"] is not None:  # days-hours[:minutes[:seconds]]
+        hours, minutes, seconds = [*parts, 0, 0][:3]
+    elif len(parts) == 1:  # minutes
+        hours, minutes, seconds = 0, parts[0], 0
+    else:  # [hours:]minutes:seconds
+        hours, minutes, seconds = [0, *parts][-3:]
+    return timedelta(days=int(match["days"] or 0), hours=hours, minutes=minutes, seconds=seconds)
+
+
+def write_duration(value: timedelta | None) -> str:
+    """Return the duration as Slurm writes it, `1-02:03:04`; None is UNLIMITED."""
+    if value is None:
+        return "UNLIMITED"
+    minutes, seconds = divmod(int(value.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    clock = f"{hours:02}:{minutes:02}:{seconds:02}"
+    return f"{days}-{clock}" if days else clock
+
+
+def read_memory(text: str) -> int:
+    """Return MiB: `7G` is 7168, `500M` and plain `500` are 500.
+
+    Raises:
+        SlurmUnreadable: it is no amount of memory.
+    """
+    match = _MEMORY.fullmatch(text)
+    if not match:
+        raise SlurmUnreadable(f"{text!r} is no amount of memory")
+    return int(float(match["number"]) * _MIB[match["unit"].upper()])
+
+
+def write_memory(mib: int) -> str:
+    """Return MiB in the largest whole unit: 7168 is `7G`, 500 is `500M`."""
+    for unit in ("T", "G"):
+        size = int(_MIB[unit])
+        if mib and mib % size == 0:
+            return f"{mib // size}{unit}"
+    return f"{mib}M"
+
+
+def read_time(text: str) -> datetime | None:
+    """Return the moment, aware and in UTC; None for `Unknown` and its kin.
+
+    Slurm prints local time without a zone, or seconds since 1970 where `SLURM_TIME_FORMAT=%s` is set, which our
+    runner sets: only that one is free of doubt when clocks are put back.
+
+    Raises:
+        SlurmUnreadable: it is neither.
+    """
+    if text.upper() in _NO_DATE:
+        return None
+    if text.isdigit():
+        return datetime.fromtimestamp(int(text), UTC) if int(text) else None
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError as error:
+        raise SlurmUnreadable(f"{text!r} is no Slurm date") from error

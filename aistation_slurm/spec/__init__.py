@@ -1,0 +1,1 @@
+"""What the administrator wants: the cluster file."""

@@ -21,6 +21,9 @@ AistationError
   + UnsafePlan             the plan would take away more than is wise
   + StalePlan              what was reviewed is not what would be applied
   + StoreError             our own tables can't be used
+  + MungeError             munge could not be used
+      - MungeUnreachable   munged does not answer, or is not installed
+      - CredentialRefused  a credential is forged, expired or used twice
   + NotLeader              another process holds the lease
   + DevClusterError        the one-machine cluster can't do it
       - NeedsRoot          it needs root
@@ -129,6 +132,18 @@ class StalePlan(AistationError):
 
 class StoreError(AistationError):
     """Our own tables can't be used."""
+
+
+class MungeError(AistationError):
+    """MUNGE could not be used."""
+
+
+class MungeUnreachable(MungeError):
+    """munged does not answer, or libmunge is not installed."""
+
+
+class CredentialRefused(MungeError):
+    """A MUNGE credential is forged, expired or used twice."""
 
 
 class NotLeader(AistationError):

@@ -9,7 +9,17 @@ import pytest
 from aistation_slurm import assets
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("fastapi", "sqlmodel", "sqlalchemy", "paramiko", "apscheduler", "uvicorn", "pydantic", "jinja2", "torch")
+HEAVY = (
+    "fastapi",
+    "sqlmodel",
+    "sqlalchemy",
+    "paramiko",
+    "apscheduler",
+    "uvicorn",
+    "pydantic",
+    "jinja2",
+    "torch",
+)
 
 
 def imported_by(*argv: str) -> set[str]:
@@ -46,7 +56,9 @@ def test_what_a_training_imports_is_the_standard_library():
 
 
 def test_the_data_folders_hold_no_python():
-    assert [path for kind in ("slurm_conf", "templates", "webui", "scripts") for path in (ROOT / kind).rglob("*.py")] == []
+    assert [
+        path for kind in ("slurm_conf", "templates", "webui", "scripts") for path in (ROOT / kind).rglob("*.py")
+    ] == []
 
 
 @pytest.mark.parametrize("kind", ["slurm_conf", "templates", "webui", "scripts"])
@@ -54,7 +66,9 @@ def test_each_data_folder_is_found(kind):
     assert any(assets.asset_dir(kind).iterdir())
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")) + [ROOT / "README.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"], ids=lambda page: page.name
+)
 def test_no_page_links_to_a_file_that_is_not_there(page):
     import re
 
@@ -72,5 +86,9 @@ def test_every_noun_has_a_command_and_every_command_an_example():
 
 
 def test_no_file_of_the_house_has_outgrown_its_room():
-    long = {path.name: n for path in (ROOT / "aistation_slurm").rglob("*.py") if (n := len(path.read_text().splitlines())) > 480}
+    long = {
+        path.name: n
+        for path in (ROOT / "aistation_slurm").rglob("*.py")
+        if (n := len(path.read_text().splitlines())) > 480
+    }
     assert long == {}

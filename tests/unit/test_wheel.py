@@ -17,7 +17,9 @@ def installed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     subprocess.run(
-        [*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, ROOT], check=True, capture_output=True
+        [*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, ROOT],
+        check=True,
+        capture_output=True,
     )
     (wheel,) = folder.glob("*.whl")
     venv.create(folder / "env", with_pip=False)
@@ -31,7 +33,12 @@ def installed(tmp_path_factory) -> Path:
 def run(installed: Path, *argv: str) -> str:
     env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
-        [installed / "python", "-m", "aistation_slurm", *argv], capture_output=True, text=True, check=False, cwd="/", env=env
+        [installed / "python", "-m", "aistation_slurm", *argv],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env=env,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

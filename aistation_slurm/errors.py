@@ -5,6 +5,7 @@ AistationError
   + SettingsError          aistation.toml, or the environment, is wrong
   + SpecError              the cluster file is wrong
       - UnknownNameError   it names something that nobody defined
+      - SpecErrors         several things are wrong with it
   + RenderError            a template or a value in it can't be used
       - UnprintableError   a value holds a character that would end its line
   + RequestError           a training request can't be carried out
@@ -35,7 +36,7 @@ Every one says what, where, and what to do next: `text` and `where` are the firs
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -68,6 +69,15 @@ class UnknownNameError(SpecError):
         close = get_close_matches(name, list(known), n=1)
         hint = f"did you mean {close[0]!r}?" if close else ""
         super().__init__(f"no {kind} called {name!r}", where=where, hint=hint)
+
+
+class SpecErrors(SpecError):
+    """Several things are wrong with the cluster file; each stands in `errors`, and as a line in `hint`."""
+
+    def __init__(self, errors: Sequence[SpecError], *, where: str) -> None:
+        self.errors = tuple(errors)
+        lines = (f"{each}; {each.hint}" if each.hint else str(each) for each in errors)
+        super().__init__(f"{len(self.errors)} things are wrong", where=where, hint="\n".join(lines))
 
 
 class RenderError(AistationError):

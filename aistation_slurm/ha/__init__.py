@@ -1,1 +1,1 @@
-"""One row with an expiry says who leads."""
+"""Who leads: one row with an expiry says so."""

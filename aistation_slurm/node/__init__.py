@@ -1,1 +1,1 @@
-"""What runs on a compute node; light, and knows neither Slurm nor web."""
+"""What runs on a compute node, and what hears it: light, for it imports neither Slurm nor web nor tables."""

@@ -1,1 +1,1 @@
-"""What only we remember."""
+"""What only we remember: tables and their migrations. They can all be lost without losing a job."""

@@ -111,6 +111,11 @@ class NodeState:
         return self.is_draining and not self.is_working
 
     @property
+    def is_away_on_purpose(self) -> bool:
+        """True while the node is switched off, rebooted, kept or not made yet because somebody wants it so."""
+        return any(word.startswith(("POWER", "REBOOT", "MAINT", "FUTURE", "UNKNOWN")) for word in self.words)
+
+    @property
     def is_usable(self) -> bool:
         """True while the node may be given to a job: responding, neither down nor set aside."""
         unusable = {"UNKNOWN", "FUTURE", "POWERED_DOWN", "POWERING_DOWN", "REBOOT_ISSUED", "INVAL"}

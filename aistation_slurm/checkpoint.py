@@ -1,0 +1,566 @@
+"""Checkpoints that are whole or not there, and that a replaced run can't spoil.
+
+Standard library only, one file, Python 3.9 and newer: it can be copied into any image, beside the training script.
+
+    checkpoints = Checkpoints(os.environ["AISTATION_CHECKPOINT_DIR"])
+    start = checkpoints.claim()                                    # rank 0 only; None where there is nothing yet
+    ...
+    checkpoints.save(step, lambda file: torch.save(state, file))   # rank 0 only
+
+How it is kept right, on local disks and on NFS-like file systems, without any lock:
+
+- A folder holds `claims/000001.json, 000002.json, ...` and one folder for each run, `runs/RUN_ID/`. A run writes into
+  its own folder only. **The folder of the newest claim is the lineage**, and nothing else ever is.
+- To take over, a run first hard-links the newest claim holder's checkpoints into its own folder, and only then makes
+  the next claim, in one atomic step that fails if somebody was quicker. So a claim is always complete, and from that
+  moment on whatever the replaced run still writes, prunes or deletes happens in a folder where nobody looks again:
+  between a check and a rename there is nothing to win.
+- The check in `save` is therefore a courtesy, which stops a replaced run soon. It raises `ReplacedError`.
+- A checkpoint is a folder, `step-000000000040/`, with its files and a manifest of sizes and SHA-256. It is written
+  under another name, synced, and renamed. Reading chooses the newest whose files agree with the manifest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import BinaryIO, Literal
+
+Writer = Callable[[BinaryIO], object]
+"""Writes the state into the open file, as `lambda file: torch.save(state, file)` does."""
+
+STATE = "state"
+MANIFEST = "manifest.json"
+TAKEOVER = "AISTATION_CHECKPOINT_TAKEOVER"
+_STEP = re.compile(r"step-(\d{12})")
+_CLAIM = re.compile(r"(\d{6,})\.json")
+_NO_LINKS = {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
+_BLOCK = 1 << 22
+_CLAIM_TRIES = 100
+
+log = logging.getLogger("aistation.checkpoint")
+
+
+class CheckpointError(Exception):
+    """A checkpoint can't be saved or read; those that were whole before still are."""
+
+
+class ReplacedError(CheckpointError):
+    """A newer run holds the folder: this one must end. Nothing that it saves from now on will be chosen."""
+
+
+class DoubleStartError(CheckpointError):
+    """Slurm started this very run of the job twice, and the other one came first."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Who saves: one run of one job. All ranks of it, and its restarts inside the job, share `run_id`.
+
+    The templates export a fresh AISTATION_RUN_ID each time that Slurm starts the script. Without it the job and its
+    restart count stand for the run, and a job that Slurm started twice can't be told from one that restarted inside.
+    """
+
+    run_id: str
+    job_id: str = ""
+    restart_count: int = 0
+    rank: int = 0
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.run_id):
+            raise CheckpointError(f"{self.run_id!r} can't be the id of a run: letters, digits, '.', '_' and '-' only")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Run:
+        """Return the run that this process belongs to; outside of Slurm, a run of its own."""
+        environ = os.environ if environ is None else environ
+        job_id = environ.get("SLURM_JOB_ID", "")
+        restart_count = int(environ.get("SLURM_RESTART_COUNT") or 0)
+        own = environ.get("AISTATION_RUN_ID") or ("" if job_id else uuid.uuid4().hex)
+        return cls(
+            run_id="-".join(filter(None, [f"{job_id}.{restart_count}" if job_id else "", own])),
+            job_id=job_id,
+            restart_count=restart_count,
+            rank=int(environ.get("RANK") or 0),
+        )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who took the folder, and what they went on from."""
+
+    number: int
+    run_id: str
+    job_id: str = ""
+    restart_count: int = 0
+    host: str = ""
+    time: float = 0.0
+    steps: list[int] = field(default_factory=list)
+    """The steps of the checkpoints that it took over, oldest first."""
+
+    def __str__(self) -> str:
+        job = f"job {self.job_id}, restart {self.restart_count}" if self.job_id else f"run {self.run_id}"
+        return f"claim {self.number} ({job}, on {self.host})"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint that stands in a folder; `fault` tells whether it is whole."""
+
+    step: int
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        """The file that `save` was given the content of."""
+        return self.folder / STATE
+
+    def files(self) -> dict[str, tuple[int, str]]:
+        """Return name -> (bytes, SHA-256), as the manifest says.
+
+        Raises:
+            CheckpointError: the manifest is missing, broken, or another step's.
+        """
+        try:
+            manifest = json.loads((self.folder / MANIFEST).read_bytes())
+            files = {str(name): (int(each["size"]), str(each["sha256"])) for name, each in manifest["files"].items()}
+            if manifest["step"] != self.step or not files or any("/" in name for name in files):
+                raise ValueError("it describes something else")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{self.folder}: no usable manifest ({error})") from error
+        return files
+
+    def fault(self) -> str:
+        """Return why the checkpoint must not be used; an empty text says that it is whole."""
+        try:
+            for name, (size, digest) in self.files().items():
+                path = self.folder / name
+                if (found := path.stat().st_size) != size:
+                    return f"{name} has {found} bytes instead of {size}"
+                if _sha256(path) != digest:
+                    return f"{name} is not what was saved (SHA-256 differs)"
+        except (OSError, CheckpointError) as error:
+            return str(error)
+        return ""
+
+
+class Checkpoints:
+    """The checkpoints of one training in one folder, as one run of it sees them.
+
+    Args:
+        folder: shared by all nodes that may run this training; made if missing.
+        keep: how many of the newest checkpoints are kept.
+        run: who saves; by default what Slurm and the template say in the environment.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, keep: int = 3, run: Run | None = None) -> None:
+        if keep < 1:
+            raise CheckpointError(f"keep={keep}: at least one checkpoint must be kept")
+        self.folder = Path(folder)
+        self.keep = keep
+        self.run = run or Run.from_environment()
+        self.claimed: Claim | None = None
+        self._read_before: dict[int, Claim] = {}
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.release()
+
+    # -- taking over ------------------------------------------------------------------------------------------------
+
+    def claim(self) -> Checkpoint | None:
+        """Take the folder over for this run, and return the newest whole checkpoint to go on from.
+
+        Raises:
+            ReplacedError: a newer run of this job holds it already.
+            DoubleStartError: another start of this same run holds it.
+            CheckpointError: the folder can't be used.
+        """
+        self._only_rank_zero()
+        try:
+            self._claims_folder.mkdir(parents=True, exist_ok=True)
+            for _ in range(_CLAIM_TRIES):
+                numbers = self._numbers()  # one look: who holds it, and which number comes next
+                held = self._read_claims(numbers)
+                self.claimed = self._claim_of_mine(held) or self._next_claim(held, [0, *numbers][-1] + 1)
+                if self.claimed:
+                    return self.latest()
+        except OSError as error:
+            raise CheckpointError(f"{self.folder}: {error.strerror} ({error.filename})") from error
+        raise CheckpointError(f"{self.folder}: others claimed it {_CLAIM_TRIES} times while this run tried to")
+
+    def release(self) -> None:
+        """Say that this run ended in good order, so that the same job may be started by hand once more."""
+        if self.claimed:
+            with contextlib.suppress(OSError):
+                self._ended(self.claimed).touch()
+
+    def _claim_of_mine(self, held: list[Claim]) -> Claim | None:
+        """Return the claim that this run already has, from before a restart inside the job."""
+        newest = held[-1] if held else None
+        if newest and newest.run_id == self.run.run_id:
+            _remove_unfinished(self._mine)
+            self._ended(newest).unlink(missing_ok=True)
+            return newest
+        if newest and any(each.run_id == self.run.run_id for each in held):
+            raise ReplacedError(f"{self.folder}: this run was replaced by {newest}")
+        if newest and self.run.job_id and os.environ.get(TAKEOVER) != "1":
+            self._raise_if_rivalled(newest, held)
+        return None
+
+    def _raise_if_rivalled(self, newest: Claim, held: list[Claim]) -> None:
+        """Raise where a newer run of this job has been here, or another start of this very run may be alive."""
+        job, count = self.run.job_id, self.run.restart_count
+        hint = f"start with {TAKEOVER}=1 if that is not so"
+        if later := [each for each in held if each.job_id == job and each.restart_count > count]:
+            raise ReplacedError(f"{self.folder}: this run was replaced by {later[-1]}; {hint}")
+        if (newest.job_id, newest.restart_count) == (job, count) and not self._ended(newest).exists():
+            raise DoubleStartError(f"{self.folder}: job {job}, restart {count}, runs on {newest.host} already; {hint}")
+
+    def _next_claim(self, held: list[Claim], number: int) -> Claim | None:
+        """Copy what the newest claim holder has, then claim; None where somebody was quicker."""
+        shutil.rmtree(self._mine, ignore_errors=True)
+        self._mine.mkdir(parents=True)
+        steps = _adopt(self._runs_folder / held[-1].run_id, self._mine) if held else []
+        _sync_folder(self._mine)
+        _sync_folder(self._runs_folder)
+        claim = Claim(
+            number=number,
+            run_id=self.run.run_id,
+            job_id=self.run.job_id,
+            restart_count=self.run.restart_count,
+            host=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
+            time=time.time(),
+            steps=steps,
+        )
+        path = self._claims_folder / f"{claim.number:06}.json"
+        return claim if _create_whole(path, json.dumps(asdict(claim)).encode(), self.run.run_id) else None
+
+    # -- saving -----------------------------------------------------------------------------------------------------
+
+    def save(self, step: int, content: bytes | Writer) -> Checkpoint:
+        """Save the state of this step, whole or not at all, prune the oldest, and return the checkpoint.
+
+        Raises:
+            ReplacedError: a newer run holds the folder.
+            CheckpointError: it can't be written, or the step is older than what stands; nothing was changed.
+        """
+        self._only_rank_zero()
+        if self.claimed is None:
+            self.claim()
+        try:
+            self.raise_if_replaced()
+            saved = self._standing(step) or self._save_new(self.at(step), content)
+            self.raise_if_replaced()
+            self._prune()
+        except OSError as error:
+            self.raise_if_replaced()  # the newer run has removed our folder: that is the reason to tell
+            raise CheckpointError(f"{self.folder}: step {step} was not saved: {error.strerror or error}") from error
+        return saved
+
+    def _save_new(self, final: Checkpoint, content: bytes | Writer) -> Checkpoint:
+        unfinished = self._mine / f".new-{final.step}-{uuid.uuid4().hex[:8]}"
+        try:
+            _write(unfinished, final.step, self.run, content)
+            self.raise_if_replaced()
+            _rename_folder(unfinished, final.folder)
+            _sync_folder(self._mine)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return final
+
+    def raise_if_replaced(self) -> None:
+        """Raise ReplacedError where a newer run has claimed the folder; an ordinary look, good for once a step too."""
+        if self.claimed and max(self._numbers(), default=0) > self.claimed.number:
+            raise ReplacedError(f"{self.folder}: this run was replaced by {self.claims()[-1]}")
+
+    def _standing(self, step: int) -> Checkpoint | None:
+        """Return the whole checkpoint of this very step, from before a restart inside the job; make room otherwise."""
+        for each in reversed(_checkpoints_in(self._mine)):
+            if each.step < step:
+                return None
+            if fault := each.fault():
+                log.warning("%s is set aside: %s", each.folder, fault)
+                _remove_folder(each.folder)
+            elif each.step == step:
+                return each
+            else:
+                raise CheckpointError(
+                    f"{self.folder}: step {step} is older than step {each.step}, which stands: go on from there, "
+                    "or use another folder"
+                )
+        return None
+
+    def _prune(self) -> None:
+        """Remove this run's oldest, and the folders of the runs before it, which nobody reads any more."""
+        for each in _checkpoints_in(self._mine)[: -self.keep]:
+            _remove_folder(each.folder)
+        for claim in self.claims():
+            if self.claimed and claim.number < self.claimed.number:
+                shutil.rmtree(self._runs_folder / claim.run_id, ignore_errors=True)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def latest(self) -> Checkpoint | None:
+        """Return the newest whole checkpoint of the lineage, or None; each that is not whole is told in the log."""
+        for each in reversed(self.checkpoints()):
+            if not (fault := each.fault()):
+                return each
+            log.warning("%s is passed over: %s", each.folder, fault)
+        return None
+
+    def at(self, step: int) -> Checkpoint:
+        """Return this run's checkpoint of a step that rank 0 has chosen; for the other ranks."""
+        return Checkpoint(step, self._mine / f"step-{step:012}")
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return what stands in the folder of the newest claim, whole or not, oldest first."""
+        held = self.claims()
+        return _checkpoints_in(self._runs_folder / held[-1].run_id) if held else []
+
+    def claims(self) -> list[Claim]:
+        """Return every claim that was made, oldest first."""
+        return self._read_claims(self._numbers())
+
+    # -- the folder -------------------------------------------------------------------------------------------------
+
+    @property
+    def _claims_folder(self) -> Path:
+        return self.folder / "claims"
+
+    @property
+    def _runs_folder(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def _mine(self) -> Path:
+        return self._runs_folder / self.run.run_id
+
+    def _only_rank_zero(self) -> None:
+        if self.run.rank:
+            raise CheckpointError(f"rank {self.run.rank} must not claim or save: only rank 0 does")
+
+    def _numbers(self) -> list[int]:
+        names = _fresh_names(self._claims_folder)
+        return sorted(int(match[1]) for name in names if (match := _CLAIM.fullmatch(name)))
+
+    def _read_claims(self, numbers: list[int]) -> list[Claim]:
+        for number in numbers:
+            if number not in self._read_before:  # a claim never changes
+                self._read_before[number] = _read_claim(self._claims_folder / f"{number:06}.json")
+        return [self._read_before[number] for number in numbers]
+
+    def _ended(self, claim: Claim) -> Path:
+        return self._claims_folder / f"{claim.number:06}.ended"
+
+
+class SaveSoon:
+    """Told by a signal to save at the next step and leave; `wanted` is what the training loop asks.
+
+    USR2 comes from the batch script, ahead of the time limit or a preemption. TERM, if asked for, means that Slurm
+    wants the node now: a loop that has not asked `wanted` within `react_within` seconds hangs in a collective whose
+    other side is gone, and the process then ends itself. It must be made in the main thread.
+    """
+
+    def __init__(self, *signals: signal.Signals, react_within: float = 1.0) -> None:
+        self._told = False  # not an Event: its lock would catch a handler that interrupts a handler
+        self._heard = threading.Event()
+        self._react_within = react_within
+        for each in signals or (signal.SIGUSR2,):
+            signal.signal(each, self._on_signal)
+        if signal.SIGTERM in signals:
+            self._watch_for_term()
+
+    @property
+    def wanted(self) -> bool:
+        """True once a signal has come."""
+        if self._told:
+            self._heard.set()
+        return self._told
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._told = True
+
+    def _watch_for_term(self) -> None:
+        """Listen beside the main thread, which runs no Python handler while it waits inside a collective."""
+        reading, writing = socket.socketpair()
+        writing.setblocking(False)
+        signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._leave_if_stuck, args=(reading, writing), daemon=True).start()
+
+    def _leave_if_stuck(self, reading: socket.socket, writing: socket.socket) -> None:
+        while received := reading.recv(1):
+            if received[0] == signal.SIGTERM:
+                self._told = True
+                if not self._heard.wait(self._react_within):
+                    os._exit(128 + signal.SIGTERM)
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def _write(folder: Path, step: int, run: Run, content: bytes | Writer) -> None:
+    folder.mkdir()
+    path = folder / STATE
+    _write_synced(path, content)
+    files = {STATE: {"size": path.stat().st_size, "sha256": _sha256(path)}}
+    manifest = {"format": 1, "step": step, "run_id": run.run_id, "time": time.time(), "files": files}
+    _write_synced(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+    _sync_folder(folder)
+
+
+def _adopt(source: Path, target: Path) -> list[int]:
+    """Link the checkpoints of one folder into another, and return their steps.
+
+    The other side may still save and prune: look again until nothing new stands there. Where links are impossible
+    (BeeGFS has none between folders), the newest whole one is copied, and no other.
+    """
+    settled: set[int] = set()
+    while fresh := [each for each in reversed(_checkpoints_in(source)) if each.step not in settled]:
+        for each in fresh:
+            settled.add(each.step)
+            try:
+                how = _link(each, target)
+            except (CheckpointError, FileNotFoundError):
+                continue  # pruned before our eyes, or broken
+            if how == "copied" and not Checkpoint(each.step, target / each.folder.name).fault():
+                return [each.step]
+    return [each.step for each in _checkpoints_in(target)]
+
+
+def _link(checkpoint: Checkpoint, target: Path) -> Literal["linked", "copied"]:
+    how: Literal["linked", "copied"] = "linked"
+    unfinished = target / f".new-{checkpoint.step}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    for name in [*checkpoint.files(), MANIFEST]:
+        try:
+            os.link(checkpoint.folder / name, unfinished / name)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            shutil.copyfile(checkpoint.folder / name, unfinished / name)
+            _sync_file(unfinished / name)
+            how = "copied"
+    _sync_folder(unfinished)
+    _rename_folder(unfinished, target / checkpoint.folder.name)
+    return how
+
+
+def _create_whole(path: Path, content: bytes, who: str) -> bool:
+    """Create the file with its content in one step; False where it stands already.
+
+    A hard link does it on every NFS. The link count tells whether it was ours when the answer got lost on the way.
+    """
+    fresh = path.with_name(f".{who}.new")
+    _write_synced(fresh, content)
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        return fresh.stat().st_nlink == 2
+    finally:
+        fresh.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    return True
+
+
+def _read_claim(path: Path) -> Claim:
+    known = {each.name for each in fields(Claim)}
+    try:
+        return Claim(**{key: value for key, value in json.loads(path.read_bytes()).items() if key in known})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: it says who holds this folder, and can't be read ({error})") from error
+
+
+def _checkpoints_in(folder: Path) -> list[Checkpoint]:
+    names = _fresh_names(folder) if folder.is_dir() else []
+    found = ((_STEP.fullmatch(name), name) for name in names)
+    return sorted(
+        (Checkpoint(int(match[1]), folder / name) for match, name in found if match), key=lambda each: each.step
+    )
+
+
+def _fresh_names(folder: Path) -> list[str]:
+    """Return the names in the folder as the server has them now.
+
+    An NFS client may show a list that is half a minute old; making a file there tells it that the folder has changed.
+    """
+    with contextlib.suppress(OSError):
+        look = folder / f".look-{uuid.uuid4().hex[:8]}"
+        look.touch()
+        look.unlink()
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CheckpointError(f"{folder}: can't be looked into ({error.strerror})") from error
+
+
+def _remove_unfinished(folder: Path) -> None:
+    for path in folder.glob(".new-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Take the checkpoint's name away first, so that half of it never stands under it."""
+    aside = folder.with_name(f".new-old-{uuid.uuid4().hex[:8]}")
+    with contextlib.suppress(OSError):
+        folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _rename_folder(source: Path, target: Path) -> None:
+    try:
+        source.rename(target)
+    except FileNotFoundError:
+        if source.exists() or not target.exists():  # else NFS did it, and lost the answer
+            raise
+
+
+def _write_synced(path: Path, content: bytes | Writer) -> None:
+    with path.open("wb") as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            content(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    with contextlib.suppress(OSError):  # some file systems can't sync a folder, and need not
+        _sync_file(path)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

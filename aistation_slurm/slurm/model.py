@@ -34,16 +34,24 @@ class Job:
     tres: Tres = field(default_factory=dict)
     """What it was given; what it asks for while it waits."""
     priority: int = 0
+    nice: int = 0
     restart_count: int = 0
+    """How often it was requeued; slurmdbd tells only from 23.11 on, so it is 0 in a history."""
     exit_code: str = ""
+    """`1:0`: what it exited with, and the signal that ended it."""
     submit_time: datetime | None = None
+    eligible_time: datetime | None = None
+    """Before it the job may not start: `--begin`, or the wait after a requeue."""
     start_time: datetime | None = None
     """The expected start while it waits, if slurmctld has one."""
     end_time: datetime | None = None
     elapsed: timedelta | None = None
     time_limit: timedelta | None = None
+    batch_host: str = ""
+    """The node that runs its script."""
     work_dir: str = ""
     stdout: str = ""
+    """The file that its script prints to, patterns filled in; a history does not tell."""
     comment: str = ""
 
     @property
@@ -67,10 +75,14 @@ class Node:
     port: int = 6818
     state: NodeState
     reason: str = ""
+    reason_user: str = ""
+    reason_time: datetime | None = None
     cpus: int = 0
     cpus_allocated: int = 0
     memory: int = 0
     memory_allocated: int = 0
+    memory_free: int | None = None
+    """What its kernel calls free; None before its slurmd registered."""
     load: float | None = None
     gres: tuple[Gres, ...] = ()
     gres_used: tuple[Gres, ...] = ()
@@ -81,7 +93,9 @@ class Node:
     active_features: tuple[str, ...] = ()
     boot_time: datetime | None = None
     slurmd_start_time: datetime | None = None
+    last_busy_time: datetime | None = None
     version: str = ""
+    comment: str = ""
 
     @property
     def gpus(self) -> int:
@@ -120,8 +134,20 @@ class Partition:
     allow_accounts: tuple[str, ...] = ()
     """Empty where every account may."""
     allow_qos: tuple[str, ...] = ()
+    """Empty where every QOS may."""
+    deny_accounts: tuple[str, ...] = ()
+    allow_groups: tuple[str, ...] = ()
     qos: str = ""
+    """The QOS whose limits hold for everything in the partition."""
+    is_hidden: bool = False
     priority_tier: int = 1
+    preempt_mode: str = ""
+    max_nodes: int | None = None
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs its nodes have."""
+        return self.tres.get("gres/gpu", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +160,12 @@ class Limits:
     max_tres_per_job: Tres = field(default_factory=dict)
     max_tres_per_user: Tres = field(default_factory=dict)
     max_tres_per_account: Tres = field(default_factory=dict)
+    max_tres_per_node: Tres = field(default_factory=dict)
     max_jobs_per_user: int | None = None
+    """On an association: of this user with this account."""
     max_submit_jobs_per_user: int | None = None
+    max_jobs_per_account: int | None = None
+    max_submit_jobs_per_account: int | None = None
     max_wall: timedelta | None = None
 
 
@@ -182,7 +212,8 @@ class Association:
     user: str = ""
     partition: str = ""
     parent: str = ""
-    share: int = 1
+    share: int | None = 1
+    """None where it counts as its parent."""
     qos: tuple[str, ...] = ()
     default_qos: str = ""
     limits: Limits = field(default_factory=Limits)
@@ -195,3 +226,4 @@ class Controller:
     host: str
     is_up: bool
     is_primary: bool = True
+    """True for the first of SlurmctldHost, whether or not it is the one in charge now."""

@@ -40,7 +40,7 @@ class JobState(StrEnum):
     @classmethod
     def parse(cls, text: str) -> JobState:
         """Return the state of `RUNNING`, `CANCELLED by 1000` or `TIMEOUT+`; a word we don't know is UNKNOWN."""
-        word = text.split(" ")[0].rstrip("+").upper()
+        word = text.split(" ", maxsplit=1)[0].rstrip("+").upper()
         return cls(word) if word in cls._value2member_map_ else cls.UNKNOWN
 
     @property

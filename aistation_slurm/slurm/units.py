@@ -11,6 +11,10 @@ _DURATION = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})(?:\.\d+)
 _MEMORY = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[KMGTP]?)[Bncij]*", re.IGNORECASE)
 _MIB = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}
 _NO_TIME = frozenset({"", "UNLIMITED", "INFINITE", "NOT_SET", "PARTITION_LIMIT", "INVALID", "NONE", "N/A"})
+_INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_FRACTION = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,20})?")
+_NO_NUMBER = frozenset({"", "N/A", "(NULL)"})
+_NO_LIMIT = frozenset({"", "UNLIMITED", "INFINITE", "NONE", "N/A", "-1", "(NULL)"})
 _NO_DATE = frozenset({"", "UNKNOWN", "NONE", "N/A", "(NULL)"})
 
 
@@ -65,6 +69,74 @@ def write_memory(mib: int) -> str:
         if mib and mib % size == 0:
             return f"{mib // size}{unit}"
     return f"{mib}M"
+
+
+def read_integer(text: str) -> int:
+    """Return the number; 0 where Slurm prints that there is none.
+
+    Raises:
+        SlurmUnreadable: it is no number.
+    """
+    if text.upper() in _NO_NUMBER:
+        return 0
+    if not _INTEGER.fullmatch(text):
+        raise SlurmUnreadable(f"{text!r} is no number")
+    return int(text)
+
+
+def read_count(text: str) -> int:
+    """Return the number, never negative; 0 where Slurm prints that there is none.
+
+    Raises:
+        SlurmUnreadable: it is no number, or below zero.
+    """
+    number = read_integer(text)
+    if number < 0:
+        raise SlurmUnreadable(f"{text!r} is below zero")
+    return number
+
+
+def read_limit(text: str) -> int | None:
+    """Return the number; None where Slurm prints that there is no limit.
+
+    Raises:
+        SlurmUnreadable: it is no number.
+    """
+    return None if text.upper() in _NO_LIMIT else read_count(text)
+
+
+def read_factor(text: str) -> float:
+    """Return the number with its fraction; 1 where Slurm prints that there is none.
+
+    Raises:
+        SlurmUnreadable: it is no number.
+    """
+    if text.upper() in _NO_NUMBER:
+        return 1.0
+    if not _FRACTION.fullmatch(text):
+        raise SlurmUnreadable(f"{text!r} is no number")
+    return float(text)
+
+
+def read_load(text: str) -> float | None:
+    """Return a node's load; None before its slurmd registered.
+
+    Raises:
+        SlurmUnreadable: it is no number.
+    """
+    return None if text.upper() in _NO_NUMBER else read_factor(text)
+
+
+def read_exit_code(text: str) -> str:
+    """Return `1:0`, exit code and signal; up to 23.02 `squeue -O` prints wait(2)'s status, such as 256, instead.
+
+    Raises:
+        SlurmUnreadable: it is neither.
+    """
+    if ":" in text or text in {"", "(null)", "N/A"}:
+        return text if ":" in text else ""
+    status = read_count(text)
+    return f"{status >> 8 & 0xFF}:{status & 0x7F}"
 
 
 def read_time(text: str) -> datetime | None:

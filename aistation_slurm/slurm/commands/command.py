@@ -1,0 +1,129 @@
+"""A command line together with the reader of its answer, and the two shapes in which Slurm answers.
+
+*Rows* (squeue, sacct): fields in an order that we name. A user can put any character into a job's name or comment, so
+the fields are set apart by a mark that is drawn anew for each call: nobody can have written it into a name before.
+
+*Keyed* (scontrol -o): `Key=value` in an order that Slurm chooses, values with blanks and `=` in them. Only the keys
+that we know are looked for, and the first of each counts: Slurm prints what a person wrote (Reason, Comment) last.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Generic, TypeVar
+
+from aistation_slurm.errors import SlurmUnreadable
+
+T = TypeVar("T")
+
+Row = dict[str, str]
+"""Field -> what Slurm printed for it."""
+
+_NOTHING = frozenset({"(null)", "N/A", "n/a", "None assigned", "None", "NONE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Generic[T]):
+    """A command line, and how to read what it prints."""
+
+    argv: tuple[str, ...]
+    read: Callable[[str], T]
+
+    @property
+    def name(self) -> str:
+        """The command without its arguments, for a message."""
+        return " ".join(word for word in self.argv[:3] if not word.startswith("-"))
+
+
+def fresh_mark() -> str:
+    """Return a field mark that stands in no name: a unit separator and letters that nobody could foresee.
+
+    No digit and no comma: `squeue -O` reads a digit after the colon as a width, and a comma as the next field.
+    """
+    return "\x1f" + secrets.token_bytes(6).hex().translate(str.maketrans("0123456789", "ghijklmnop")) + "\x1f"
+
+
+def rows(text: str, fields: Sequence[str], mark: str) -> list[Row]:
+    """Return the rows of a text in which each field is followed by `mark`, and each row by a newline.
+
+    Raises:
+        SlurmUnreadable: the last row is cut short, or something stands between two rows.
+    """
+    *cells, rest = text.split(mark)
+    if rest.strip() or len(cells) % len(fields):
+        raise SlurmUnreadable(f"{len(cells)} cells of {len(fields)} fields, then {_short(rest)}")
+    return [
+        dict(zip(fields, _first_cut(cells[start : start + len(fields)], is_first=not start), strict=True))
+        for start in range(0, len(cells), len(fields))
+    ]
+
+
+def _first_cut(cells: list[str], *, is_first: bool) -> list[str]:
+    """Take the newline that ended the row before off the first cell."""
+    if is_first:
+        return cells
+    if not cells[0].startswith("\n"):
+        raise SlurmUnreadable(f"a row begins with {_short(cells[0])}")
+    cells[0] = cells[0][1:]
+    return cells
+
+
+def piped(text: str, fields: Sequence[str]) -> list[Row]:
+    r"""Return the rows of `sacctmgr -nP`, which knows no mark but `|`: the last field may hold bars and newlines.
+
+    Raises:
+        SlurmUnreadable: a row has too few fields.
+    """
+    found: list[Row] = []
+    last = fields[-1]
+    for line in text.splitlines():
+        cells = line.split("|", len(fields) - 1)
+        if len(cells) == len(fields):
+            found.append(dict(zip(fields, cells, strict=True)))
+        elif found:  # the rest of a description with a newline in it
+            found[-1][last] += "\n" + line
+        elif line.strip():
+            raise SlurmUnreadable(f"{len(cells)} of {len(fields)} fields in {_short(line)}")
+    return found
+
+
+def keyed(line: str, keys: Sequence[str]) -> Row:
+    """Return the known keys of `Key=value Key=value`; a key that is not there is not in the answer."""
+    found = list(_pattern(tuple(keys)).finditer(line))
+    row: Row = {}
+    for match, following in zip(found, [*found[1:], None], strict=True):
+        value = line[match.end() : following.start() if following else len(line)].strip()
+        row.setdefault(match[1], value)
+    return row
+
+
+def records(text: str, first_key: str) -> Iterator[str]:
+    """Yield what `scontrol -o` printed for each thing; a record begins where a line begins with `first_key=`."""
+    for part in re.split(rf"^(?={re.escape(first_key)}=)", text, flags=re.MULTILINE):
+        if part.startswith(f"{first_key}="):
+            yield part.rstrip("\n")
+        elif part.strip():
+            raise SlurmUnreadable(f"no {first_key}= in {_short(part)}")
+
+
+def bare(text: str) -> str:
+    """Return the text, or nothing where Slurm says that there is none."""
+    return "" if text in _NOTHING else text
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return the names of `a,b`; nothing where Slurm says that there is none, or that all are meant."""
+    return () if text == "ALL" else tuple(filter(None, bare(text).split(",")))
+
+
+@lru_cache
+def _pattern(keys: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"(?:^|(?<=\s))({'|'.join(map(re.escape, keys))})=")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")

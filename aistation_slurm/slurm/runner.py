@@ -1,0 +1,115 @@
+"""The one place where a process is started to ask Slurm: by its argument list, with a time limit, never by a shell."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from aistation_slurm.errors import InvalidRequest, SlurmMissing, SlurmUnreachable
+
+_STRAY = ("SLURM_", "SBATCH_", "SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_", "SALLOC_", "SRUN_", "SCONTROL_", "SACCTMGR_")
+_KEPT = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER"})
+_PASSES_ON = frozenset({"sbatch", "salloc", "srun"})
+"""Commands that hand their environment to the job, where our reading aids have no business."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Runner(Protocol):
+    """Runs a command line somewhere, and waits for it."""
+
+    def run(self, argv: tuple[str, ...], *, stdin: str = "", timeout: float = 30) -> Completed:
+        """Return what the command left behind, whatever its exit status.
+
+        Raises:
+            SlurmMissing: there is no such command.
+            SlurmUnreachable: it did not end within `timeout` seconds, and was killed.
+        """
+        ...
+
+
+class LocalRunner:
+    """Runs on this machine."""
+
+    def __init__(
+        self,
+        *,
+        slurm_conf: Path | None = None,
+        bin: Path | None = None,  # noqa: A002  (the settings' own word)
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._bin = bin
+        kept = _without_strays(os.environ if env is None else env)
+        self._for_jobs = {**kept, "SLURM_CONF": str(slurm_conf)} if slurm_conf else kept
+        self._for_reading = {**self._for_jobs, "SLURM_TIME_FORMAT": "%s", "LC_ALL": "C.UTF-8"}
+
+    def run(self, argv: tuple[str, ...], *, stdin: str = "", timeout: float = 30) -> Completed:
+        """Return what the command left behind; its whole process group is killed when the time is over."""
+        process = self._start(argv)
+        try:
+            out, err = process.communicate(stdin.encode("utf-8", "surrogateescape"), timeout)
+        except subprocess.TimeoutExpired as error:
+            raise SlurmUnreachable(
+                f"no answer within {timeout:g} s",
+                where=shown(argv),
+                hint="is slurmctld alive? `scontrol ping` says so; see its log",
+            ) from error
+        finally:
+            _end(process)
+        return Completed(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+    def _start(self, argv: tuple[str, ...]) -> subprocess.Popen[bytes]:
+        program = str(self._bin / argv[0]) if self._bin else argv[0]
+        try:
+            return subprocess.Popen(
+                (program, *argv[1:]),
+                env=self._for_jobs if argv[0] in _PASSES_ON else self._for_reading,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except (FileNotFoundError, PermissionError, NotADirectoryError) as error:
+            raise SlurmMissing(
+                f"can't be started: {error.strerror}",
+                where=program,
+                hint="install Slurm's commands (Debian: slurm-client), or say where they are in [slurm] bin",
+            ) from error
+        except (ValueError, OSError) as error:  # a NUL byte in an argument; a list of arguments that is too long
+            raise InvalidRequest(f"can't be asked: {error}", where=shown(argv)) from error
+
+
+def shown(argv: tuple[str, ...], *, width: int = 120) -> str:
+    """Return the command line as one short line that a person can read."""
+    line = shlex.join(argv).encode("unicode_escape").decode()
+    return line if len(line) <= width else line[: width - 3] + "..."
+
+
+def _without_strays(env: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in env.items() if key in _KEPT or not key.startswith(_STRAY)}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Leave neither the process nor its children behind; nothing is left to do where it has ended by itself."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()

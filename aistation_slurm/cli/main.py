@@ -16,6 +16,7 @@ from aistation_slurm.errors import AistationError, UsageError
 NOUNS: dict[str, tuple[str, str]] = {
     "up": ("up", "Start an AI station: beside the Slurm that runs here, or with one of its own."),
     "down": ("up", "Take away what `aistation up` made, and nothing else."),
+    "doctor": ("doctor", "Look at the Slurm that is here, and say what hinders us; changes nothing."),
     "cluster": ("cluster", "Check, plan and apply the cluster file."),
     "job": ("job", "Submit, list, watch and cancel trainings."),
     "template": ("template", "List and show the training templates."),

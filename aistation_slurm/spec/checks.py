@@ -14,6 +14,7 @@ _TIGHT = re.compile(r"(?P<stem>[A-Za-z][\w.-]*\d)\[\d")
 
 def check(spec: ClusterSpec) -> Iterator[Problem]:
     """Yield everything that is wrong between the parts."""
+    yield from _twins(spec)
     yield from _overlaps(spec)
     yield from _group_teams(spec)
     yield from _emergency(spec)
@@ -37,6 +38,14 @@ def suspicions(spec: ClusterSpec) -> Iterator[Problem]:
         if len(teams := spec.teams_of(user)) > 1:
             path = ("teams", teams[-1], "members", spec.teams[teams[-1]].members.index(user))
             yield Problem(path, f"{user} is in {' and '.join(teams)}: the user's quota holds in each of them by itself")
+
+
+def _twins(spec: ClusterSpec) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for name in spec.groups:
+        if (other := first.setdefault(name.lower(), name)) != name:
+            hint = "the QOS of both would be one: QOS names know no capitals"
+            yield Problem(("groups", name), f"{name!r} differs from {other!r} in capitals only", hint)
 
 
 def _overlaps(spec: ClusterSpec) -> Iterator[Problem]:

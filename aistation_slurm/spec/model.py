@@ -17,6 +17,7 @@ from aistation_slurm.spec.types import (
     TimeZone,
     UserName,
     UserNames,
+    Word,
     expand,
 )
 
@@ -67,7 +68,7 @@ class GpuGroup(Spec):
     """GPUs of one kind that are handed out together; becomes a partition and a nodeset."""
 
     nodes: NodeList = Field(description="Slurm node list, such as `gpu-[01-16]`.")
-    gpu_type: Name = Field(description="The gres type, such as `v100`.")
+    gpu_type: Word = Field(description="The gres type, such as `v100`.")
     gpus_per_node: int = Field(ge=1, le=64, description="How many GPUs each node has.")
     cpus: int = Field(ge=1, description="How many CPUs each node has.")
     memory: Memory = Field(description="How much memory each node has for jobs, such as `256G`.")
@@ -148,8 +149,8 @@ class ClusterSpec(Spec):
     defaults: Defaults = Field(
         Defaults.model_construct(), description="What every group has that doesn't say otherwise."
     )
-    groups: dict[Name, GpuGroup] = Field(min_length=1, description="The GPU groups.")
-    default_group: Name | None = Field(None, description="The group of jobs that name none; without it, they must.")
+    groups: dict[Word, GpuGroup] = Field(min_length=1, description="The GPU groups.")
+    default_group: Word | None = Field(None, description="The group of jobs that name none; without it, they must.")
     quota: Quotas = Field(Quotas.model_construct(), description="Quotas over all groups together.")
     teams: dict[Name, Team] = Field({}, description="The teams.")
     environments: EnvironmentPolicy = Field(
@@ -182,7 +183,7 @@ class ClusterSpec(Spec):
         """Return the teams that the user is a member of, in the file's order."""
         return tuple(name for name, team in self.teams.items() if user in team.members)
 
-    def group_of(self, node: str) -> Name | None:
+    def group_of(self, node: str) -> Word | None:
         """Return the group that the node belongs to, or None."""
         return next((name for name, group in self.groups.items() if node in group.node_names()), None)
 

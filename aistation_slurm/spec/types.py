@@ -15,6 +15,7 @@ MAX_NODES = 100_000
 """A longer node list is taken for a slip of the finger before it fills the memory."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 _RESERVED = frozenset({"all", "any", "default", "none", "root", "unlimited"})
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _NODES = re.compile(r"[A-Za-z][\w.-]*(?:\[[\d,-]+\][\w.-]*)*(?:,[A-Za-z][\w.-]*(?:\[[\d,-]+\][\w.-]*)*)*")
@@ -32,13 +33,31 @@ def wrong(text: str, hint: str = "") -> PydanticCustomError:
 
 
 def read_name(text: str) -> str:
-    """Return the name of a group, team or GPU model: lower case, as slurmdbd folds it anyway."""
+    """Return the name of a cluster or team: lower case, as slurmdbd folds it anyway."""
     if text.lower() in _RESERVED:
         raise wrong(f"{text!r} means something else to Slurm", "choose another name")
     if not _NAME.fullmatch(text):
         better = re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-_.")[:40]
         raise wrong(f"{text!r} is no name that Slurm takes", f"write {better!r}" if better else "use a-z, 0-9, _ . -")
     return text
+
+
+def read_word(text: str) -> str:
+    """Return the name of a group or GPU model; slurmctld tells capitals from small letters in these."""
+    if text.lower() in _RESERVED:
+        raise wrong(f"{text!r} means something else to Slurm", "choose another name")
+    if not _WORD.fullmatch(text):
+        raise wrong(f"{text!r} is no name that Slurm takes", "use letters, digits, _ . and -, at most 40")
+    return text
+
+
+def fits(read: Callable[[str], str], text: str) -> bool:
+    """True where the reader of a name takes the text."""
+    try:
+        read(text)
+    except PydanticCustomError:
+        return False
+    return True
 
 
 def read_user(text: str) -> str:
@@ -150,6 +169,7 @@ def _no_repeats(kind: str) -> Callable[[list[str]], list[str]]:
 
 
 Name = Annotated[str, AfterValidator(read_name)]
+Word = Annotated[str, AfterValidator(read_word)]
 UserName = Annotated[str, AfterValidator(read_user)]
 NodeList = Annotated[str, AfterValidator(read_nodes)]
 Names = Annotated[list[Name], AfterValidator(_no_repeats("name"))]

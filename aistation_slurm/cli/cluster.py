@@ -1,0 +1,282 @@
+"""`aistation cluster`: check, show, plan and apply the cluster file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aistation_slurm.cli.show import json_option, say, show_json, show_table
+
+if TYPE_CHECKING:
+    from aistation_slurm.cluster import Plan
+    from aistation_slurm.settings import Settings
+    from aistation_slurm.slurm.connect import Slurm
+    from aistation_slurm.spec import ClusterSpec
+
+COLOURS = {"+": "green", "~": "yellow", "-": "red"}
+EXIT_CHANGES = 2
+
+file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+
+
+@click.group()
+def cluster() -> None:
+    """Check, show, plan and apply the cluster file.
+
+    FILE is the one that aistation.toml names where you leave it out.
+
+    \b
+    Examples:
+      aistation cluster plan                      what would change; changes nothing
+      aistation cluster apply --checksum 58f9ffe07e29
+    """
+
+
+@cluster.command()
+@file_argument
+@json_option
+def check(file: Path | None, as_json: bool) -> None:
+    """Say what is wrong with the cluster file; asks no Slurm.
+
+    \b
+    Examples:
+      aistation cluster check
+      aistation cluster check slurm_conf/examples/six-teams.yaml
+    """
+    path, spec = _load(file)
+    if as_json:
+        show_json({"file": path, "warnings": spec.warnings})
+        return
+    for warning in spec.warnings:
+        click.secho(f"warning: {warning}", fg="yellow", err=True, color=_colour())
+    click.echo(f"{path}: {_summary(spec)}")
+
+
+@cluster.command()
+@file_argument
+@json_option
+def show(file: Path | None, as_json: bool) -> None:
+    """Show what the cluster file says: groups, quotas and teams.
+
+    \b
+    Examples:
+      aistation cluster show
+      aistation cluster show --json cluster.yaml
+    """
+    path, spec = _load(file)
+    if as_json:
+        show_json(spec.model_dump(mode="json", exclude_none=True))
+        return
+    show_table(("GROUP", "NODES", "GPUS", "TYPE", "SHARED BY", "USE", "TEAMS", "QUOTA"), _group_rows(spec))
+    show_table(("TEAM", "MEMBERS", "EMERGENCY", "QUOTA", "DESCRIPTION"), _team_rows(spec))
+    click.echo(f"{path}: {_summary(spec)}")
+
+
+@cluster.command()
+@file_argument
+@json_option
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 0 if nothing is to do, 1 on an error, 2 on changes.")
+def plan(file: Path | None, as_json: bool, detailed_exitcode: bool) -> None:
+    """Show what `apply` would change, and change nothing.
+
+    \b
+    Examples:
+      aistation cluster plan
+      aistation cluster plan --detailed-exitcode cluster.yaml
+    """
+    made, _ = _plan(file)
+    if as_json:
+        show_json(_as_dict(made))
+    else:
+        _print(made)
+        if made:
+            say(f"Nothing was changed. Carry it out: aistation cluster apply --checksum {made.checksum}")
+    sys.exit(EXIT_CHANGES if made and detailed_exitcode else 0)
+
+
+@cluster.command()
+@file_argument
+@json_option
+@click.option("--checksum", metavar="C", help="Only if the plan is still this one, as `plan` named it.")
+@click.option("--yes", "-y", is_flag=True, help="Don't ask.")
+@click.option("--force", is_flag=True, help="Even if much would be deleted. Never kills a job.")
+def apply(file: Path | None, as_json: bool, checksum: str | None, yes: bool, force: bool) -> None:
+    """Make Slurm what the cluster file says.
+
+    \b
+    Examples:
+      aistation cluster apply                     shows the plan, and asks
+      aistation cluster apply --checksum 58f9ffe07e29
+    """
+    from aistation_slurm.cluster import apply as carry_out
+    from aistation_slurm.errors import StalePlan
+
+    made, slurm = _plan(file)
+    if checksum and checksum != made.checksum:
+        raise StalePlan(f"the plan is now {made.checksum}, not {checksum}", hint="look again: aistation cluster plan")
+    made.raise_if_unsafe(force=force)
+    if made and not (yes or checksum):
+        _print(made)
+        _ask()
+    done = []
+    for line in carry_out(made, slurm, force=force):
+        done.append(line)
+        if not as_json:
+            _print_line(line)
+    if as_json:
+        show_json({"checksum": made.checksum, "done": done})
+    else:
+        click.echo(made.summary() if not made else f"plan {made.checksum} carried out: {len(done)} steps")
+    _look_again(file)
+
+
+@cluster.command()
+def schema() -> None:
+    """Print the JSON schema of the cluster file, for editors.
+
+    \b
+    Examples:
+      aistation cluster schema > cluster.schema.json
+      echo '# yaml-language-server: $schema=cluster.schema.json' | cat - cluster.yaml
+    """
+    from aistation_slurm.spec import ClusterSpec
+
+    show_json(ClusterSpec.model_json_schema())
+
+
+@cluster.command(name="import")
+def import_() -> None:
+    """Print a cluster file that says what the running Slurm has; changes nothing.
+
+    \b
+    Examples:
+      aistation cluster import > cluster.yaml
+      aistation cluster import | less
+    """
+    from aistation_slurm.cluster import imported
+    from aistation_slurm.slurm.connect import connect
+
+    click.echo(imported(connect()), nl=False)
+
+
+def _load(file: Path | None) -> tuple[Path, ClusterSpec]:
+    from aistation_slurm.cluster import load
+    from aistation_slurm.settings import load_settings
+
+    path = file or load_settings().cluster_file
+    return path, load(path)
+
+
+def _plan(file: Path | None) -> tuple[Plan, Slurm]:
+    from aistation_slurm.cluster import make_plan
+    from aistation_slurm.settings import load_settings
+    from aistation_slurm.slurm.connect import connect
+
+    settings: Settings = load_settings()
+    path, spec = _load(file or settings.cluster_file)
+    slurm = connect(settings.slurm)
+    made = make_plan(
+        spec,
+        slurm,
+        conf_dir=settings.slurm.conf.parent,
+        gpu_device=settings.slurm.gpu_device,
+        source=str(path.absolute()),
+    )
+    return made, slurm
+
+
+def _look_again(file: Path | None) -> None:
+    from aistation_slurm.errors import StalePlan
+
+    left, _ = _plan(file)
+    if left:
+        _print(left)
+        raise StalePlan(
+            "Slurm is not yet what the cluster file says",
+            hint="apply once more; if that doesn't help, see slurmctld's log",
+        )
+
+
+def _ask() -> None:
+    from aistation_slurm.errors import UsageError
+
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "there is nobody to ask", hint="say --checksum, as `aistation cluster plan` prints it, or --yes"
+        )
+    click.confirm("Carry it out?", abort=True, err=True)
+
+
+def _print(made: Plan) -> None:
+    for line in made.lines():
+        _print_line(line)
+    for note in made.notes:
+        say(f"note: {note}")
+    click.echo(made.summary())
+
+
+def _print_line(line: str) -> None:
+    click.secho(line, fg=COLOURS.get(line.strip()[:1]), color=_colour())
+
+
+def _colour() -> bool | None:
+    """Return False where colour is not wanted, None where click may look at the terminal."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def _as_dict(made: Plan) -> dict[str, object]:
+    return {
+        "checksum": made.checksum,
+        "counts": made.counts,
+        "changes": [{"sign": each.sign, "text": str(each), "argv": each.argv()} for each in made.changes],
+        "lines": made.lines(),
+        "notes": made.notes,
+        "blockers": made.blockers,
+    }
+
+
+def _summary(spec: ClusterSpec) -> str:
+    return (
+        f"cluster {spec.cluster}: {len(spec.groups)} groups, {spec.total_nodes} nodes, {spec.total_gpus} GPUs, "
+        f"{len(spec.teams)} teams, {len(spec.users())} users"
+    )
+
+
+def _group_rows(spec: ClusterSpec) -> list[tuple[object, ...]]:
+    return [
+        (
+            f"{name}*" if name == spec.default_group else name,
+            group.nodes,
+            group.total_gpus,
+            group.gpu_type,
+            group.shards_per_gpu if group.shards_per_gpu > 1 else "-",
+            group.use,
+            ",".join(group.teams) or "all",
+            _quotas(group.quota.model_dump(exclude_none=True)),
+        )
+        for name, group in spec.groups.items()
+    ]
+
+
+def _team_rows(spec: ClusterSpec) -> list[tuple[object, ...]]:
+    return [
+        (
+            name,
+            len(team.members),
+            ",".join(team.emergency) or "-",
+            _quotas({"team": team.quota.model_dump(exclude_none=True), **spec.quota.model_dump(exclude_none=True)}),
+            team.description,
+        )
+        for name, team in spec.teams.items()
+    ]
+
+
+def _quotas(quotas: dict[str, dict[str, object]]) -> str:
+    said = [
+        f"{what}={amount} {who.replace('_', ' ')}" for who, quota in quotas.items() for what, amount in quota.items()
+    ]
+    return ", ".join(said) or "-"

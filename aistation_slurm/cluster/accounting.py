@@ -1,0 +1,164 @@
+"""From what is wanted and what is there to the changes of slurmdbd; nothing is done here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator
+from typing import TypeVar
+
+from aistation_slurm.cluster.changes import (
+    AddUsers,
+    Change,
+    CreateAccounts,
+    CreateQos,
+    DeleteAccounts,
+    DeleteQos,
+    ModifyAssociations,
+    ModifyQos,
+    RemoveUsers,
+    Rights,
+    SetDefaultAccount,
+)
+from aistation_slurm.cluster.desired import JOB_QOS, NORMAL, Desired, WantedAccount, WantedUser
+from aistation_slurm.cluster.limits import Values, association_values, qos_values
+from aistation_slurm.cluster.observed import Observed
+from aistation_slurm.errors import SpecError
+from aistation_slurm.slurm.model import Association, Qos
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+def strangers(desired: Desired, observed: Observed) -> Iterator[SpecError]:
+    """Yield the names that the cluster file needs and the site already uses for something of its own."""
+    for name in desired.qos:
+        if name != NORMAL and name in observed.qos and not observed.is_our_qos(name):
+            hint = f"rename it, or hand it over: sacctmgr modify qos where name={name} set description=aistation"
+            yield SpecError(f"QOS {name!r} is the site's own", where=desired.cluster, hint=hint)
+    for name in desired.accounts:
+        if name in observed.accounts and not observed.is_our_account(name):
+            hint = (
+                f"rename the team, or hand it over: sacctmgr modify account where name={name} set description=aistation"
+            )
+            yield SpecError(f"account {name!r} is the site's own", where=desired.cluster, hint=hint)
+
+
+def accounting_changes(desired: Desired, observed: Observed) -> Iterator[Change]:
+    """Yield what must change in slurmdbd."""
+    yield from _qos(desired, observed)
+    yield from _accounts(desired, observed)
+    yield from _users(desired, observed)
+    yield from _leavers(desired, observed)
+    yield from _deletions(desired, observed)
+
+
+def _qos(desired: Desired, observed: Observed) -> Iterator[Change]:
+    missing = [each for each in desired.qos.values() if each.name not in observed.qos]
+    for values, names in _alike((_key(each.values), each.name) for each in missing):
+        yield CreateQos(tuple(names), dict(values))
+    for wanted in desired.qos.values():
+        found = observed.qos.get(wanted.name)
+        if found and observed.is_our_qos(wanted.name) and (old := observed_qos(found)) != wanted.values:
+            yield ModifyQos(wanted.name, old, wanted.values)
+
+
+def observed_qos(qos: Qos) -> Values:
+    """Return what a QOS has, in sacctmgr's words, as far as we set any of it."""
+    values = {
+        "Flags": ",".join(sorted(qos.flags)),
+        "Priority": str(qos.priority or ""),
+        "Preempt": ",".join(sorted(qos.preempt)),
+        "PreemptMode": qos.preempt_mode.lower().replace("cluster", ""),
+    }
+    return {**{key: value for key, value in values.items() if value}, **qos_values(qos.limits)}
+
+
+def _accounts(desired: Desired, observed: Observed) -> Iterator[Change]:
+    missing, changed = [], []
+    for account in desired.accounts.values():
+        found = observed.associations.get((account.name, ""))
+        if found is None:
+            missing.append(((_qos_list(account.qos), _key(account.limits)), account.name))
+        elif change := _modified(desired, account, found):
+            changed.append(change)
+    for (qos, limits), names in _alike(missing):
+        yield CreateAccounts(desired.cluster, tuple(names), qos, dict(limits))
+    yield from changed
+
+
+def _users(desired: Desired, observed: Observed) -> Iterator[Change]:
+    missing, changed = [], []
+    for (account, user), wanted in desired.users.items():
+        found = observed.associations.get((account, user))
+        if found is None:
+            missing.append(((account, _qos_list(wanted.qos), _key(wanted.limits)), user))
+        elif change := _modified(desired, wanted, found):
+            changed.append(((account, change.rights, _key(change.old), _key(change.new)), user))
+    for (account, qos, limits), users in _alike(missing):
+        yield AddUsers(desired.cluster, account, tuple(users), qos, dict(limits))
+    for (account, rights, old, new), users in _alike(changed):
+        yield ModifyAssociations(desired.cluster, account, tuple(users), rights, dict(old), dict(new))
+
+
+def _modified(desired: Desired, wanted: WantedAccount | WantedUser, found: Association) -> ModifyAssociations | None:
+    """Return what must change in an association, or None."""
+    have = set(found.qos)
+    give = tuple(each for each in JOB_QOS if each in wanted.qos - have)
+    take = tuple(each for each in JOB_QOS if each in have - wanted.qos and each != NORMAL)
+    old, rights = association_values(found.limits), Rights(give, take)
+    if rights == Rights() and old == wanted.limits:
+        return None
+    return ModifyAssociations(desired.cluster, found.account, (), rights, old, wanted.limits)
+
+
+def _leavers(desired: Desired, observed: Observed) -> Iterator[Change]:
+    """Yield the removal of users from accounts of ours, after another account has become their default."""
+    gone = [
+        (account, user)
+        for account, user in observed.associations
+        if user and observed.is_our_account(account) and (account, user) not in desired.users
+    ]
+    moves = []
+    for account, user in gone:
+        known = observed.users.get(user)
+        if known and known.default_account == account and (left := _accounts_left(desired, observed, user, account)):
+            moves.append((left, user))
+    for account, users in _alike(moves):
+        yield SetDefaultAccount(desired.cluster, tuple(users), account)
+    for account, users in _alike(gone):
+        yield RemoveUsers(desired.cluster, account, tuple(users))
+
+
+def _accounts_left(desired: Desired, observed: Observed, user: str, leaving: str) -> str:
+    """Return an account that the user still has afterwards: one of the file's, else one of the site's."""
+    sites = [
+        account
+        for account, name in observed.associations
+        if name == user and account != leaving and not observed.is_our_account(account)
+    ]
+    return next(iter([*desired.accounts_of(user), *sites]), "")
+
+
+def _deletions(desired: Desired, observed: Observed) -> Iterator[Change]:
+    accounts = [name for name, user in observed.associations if not user and observed.is_our_account(name)]
+    if gone := [name for name in accounts if name not in desired.accounts]:
+        yield DeleteAccounts(desired.cluster, tuple(gone))
+    unused = [name for name in observed.qos if observed.is_our_qos(name) and name not in desired.qos]
+    if unused and not observed.other_clusters:
+        yield DeleteQos(tuple(unused))
+
+
+def _alike(pairs: Iterable[tuple[K, V]]) -> list[tuple[K, list[V]]]:
+    """Return the values gathered by key, in the order in which the keys came."""
+    gathered: dict[K, list[V]] = defaultdict(list)
+    for key, value in pairs:
+        gathered[key].append(value)
+    return list(gathered.items())
+
+
+def _key(values: Values) -> tuple[tuple[str, str], ...]:
+    return tuple(values.items())
+
+
+def _qos_list(qos: frozenset[str]) -> tuple[str, ...]:
+    return tuple(each for each in JOB_QOS if each in qos)

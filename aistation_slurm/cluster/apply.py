@@ -1,0 +1,83 @@
+"""A plan is carried out: QOS and accounts first, then whole files, one reconfigure, deletions last."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from aistation_slurm.cluster.changes import Reconfigure, WriteFile
+from aistation_slurm.cluster.plan import Plan
+from aistation_slurm.errors import NotPermitted, SlurmError, UnsafePlan
+from aistation_slurm.render import write_whole
+from aistation_slurm.slurm.connect import Slurm
+
+AS_ROOT = "run it as root, or as whoever Slurm's files belong to"
+
+
+def apply(plan: Plan, slurm: Slurm, *, force: bool = False) -> Iterator[str]:
+    """Carry the plan out, and yield each change once it is done.
+
+    Where slurmctld refuses the new files, the old ones are put back. What was done before a failure stays: the next
+    plan begins there.
+
+    Raises:
+        UnsafePlan: it would kill a job or, without `force`, take away too much; nothing was done.
+        SlurmError: Slurm refused a change.
+    """
+    plan.raise_if_unsafe(force=force)
+    files = [change for change in plan.changes if isinstance(change, WriteFile)]
+    with _alone(files):
+        for change in plan.changes:
+            if isinstance(change, WriteFile):
+                _write(change)
+            elif isinstance(change, Reconfigure):
+                _reconfigure(slurm, files)
+            else:
+                slurm.write.sacctmgr(*change.argv()[1:])
+            yield str(change)
+
+
+def _write(change: WriteFile) -> None:
+    try:
+        if change.old:
+            write_whole(change.path.with_name(f"{change.path.name}.old"), change.old)
+        write_whole(change.path, change.text)
+    except OSError as error:
+        raise NotPermitted(f"can't be written ({error.strerror})", where=str(change.path), hint=AS_ROOT) from error
+
+
+def _reconfigure(slurm: Slurm, files: list[WriteFile]) -> None:
+    try:
+        slurm.write.reconfigure()
+    except SlurmError:
+        for change in files:
+            write_whole(change.path, change.old or "")
+        with suppress(SlurmError):
+            slurm.write.reconfigure()
+        raise
+
+
+@contextmanager
+def _alone(files: list[WriteFile]) -> Iterator[None]:
+    """Hold the folder's lock: two at a time would write each other's files."""
+    if not files:
+        yield
+        return
+    path: Path = files[0].path.parent / ".aistation.lock"
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise NotPermitted(f"can't be written ({error.strerror})", where=str(path), hint=AS_ROOT) from error
+    with file:
+        for attempt in range(50):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == 49:
+                    raise UnsafePlan("another apply is at work", where=str(path), hint="wait for its end") from None
+                time.sleep(0.1)
+        yield

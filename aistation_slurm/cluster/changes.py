@@ -1,0 +1,328 @@
+"""Every kind of change that a plan can hold: each prints itself in one line, and knows the command that makes it.
+
+Rows that are to become alike are changed together: 120 users are added by a dozen calls of sacctmgr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from aistation_slurm.cluster.limits import Values, differences, set_words
+from aistation_slurm.slurm.marks import MARK
+
+Sign = Literal["+", "~", "-"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What all changes have in common. They are made in the order of their rank."""
+
+    rank: ClassVar[int] = 0
+    sign: ClassVar[Sign] = "~"
+
+    def __str__(self) -> str:
+        return self.sign
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change; nothing for a file."""
+        return ()
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return 1
+
+
+@dataclass(frozen=True, slots=True)
+class CreateQos(Change):
+    """QOS that the cluster file asks for and slurmdbd lacks."""
+
+    rank: ClassVar[int] = 10
+    sign: ClassVar[Sign] = "+"
+
+    names: tuple[str, ...]
+    values: Values
+
+    def __str__(self) -> str:
+        return _line("+ qos", self.names, _words(self.values))
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        return ("sacctmgr", "add", "qos", ",".join(self.names), f"Description={MARK}", *_words(self.values))
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class ModifyQos(Change):
+    """A QOS of ours whose values are not what the cluster file says."""
+
+    rank: ClassVar[int] = 12
+
+    name: str
+    old: Values
+    new: Values
+
+    def __str__(self) -> str:
+        return _line("~ qos", (self.name,), [differences(self.old, self.new)])
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        return ("sacctmgr", "modify", "qos", "where", f"name={self.name}", "set", *set_words(self.old, self.new))
+
+
+@dataclass(frozen=True, slots=True)
+class CreateAccounts(Change):
+    """Teams that the cluster lacks."""
+
+    rank: ClassVar[int] = 20
+    sign: ClassVar[Sign] = "+"
+
+    cluster: str
+    names: tuple[str, ...]
+    qos: tuple[str, ...]
+    limits: Values
+
+    def __str__(self) -> str:
+        return _line("+ account", self.names, _words(self.limits))
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        mark = (f"Description={MARK}", f"Organization={MARK}")
+        names = ",".join(self.names)
+        return (
+            "sacctmgr",
+            "add",
+            "account",
+            names,
+            f"cluster={self.cluster}",
+            *mark,
+            *_rights(self.qos),
+            *_words(self.limits),
+        )
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class AddUsers(Change):
+    """Members whom a team lacks."""
+
+    rank: ClassVar[int] = 30
+    sign: ClassVar[Sign] = "+"
+
+    cluster: str
+    account: str
+    users: tuple[str, ...]
+    qos: tuple[str, ...]
+    limits: Values
+
+    def __str__(self) -> str:
+        return _line("+ user", self.users, [f"in {self.account}", f"qos={','.join(self.qos)}", *_words(self.limits)])
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        where = (f"account={self.account}", f"cluster={self.cluster}")
+        return ("sacctmgr", "add", "user", ",".join(self.users), *where, *_rights(self.qos), *_words(self.limits))
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return len(self.users)
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """QOS to be given and taken; others that somebody gave by hand stay."""
+
+    give: tuple[str, ...] = ()
+    take: tuple[str, ...] = ()
+
+    def words(self) -> tuple[str, ...]:
+        """Return sacctmgr's words."""
+        return (*(f"QOS+={each}" for each in self.give), *(f"QOS-={each}" for each in self.take))
+
+
+@dataclass(frozen=True, slots=True)
+class ModifyAssociations(Change):
+    """Associations whose limits or rights are not what the cluster file says: of an account, or of users in it."""
+
+    rank: ClassVar[int] = 32
+
+    cluster: str
+    account: str
+    users: tuple[str, ...]
+    """Nobody: the account's own."""
+    rights: Rights
+    old: Values
+    new: Values
+
+    def __str__(self) -> str:
+        kind, names = ("~ user", self.users) if self.users else ("~ account", (self.account,))
+        inside = [f"in {self.account}"] if self.users else []
+        return _line(kind, names, [*inside, *self.rights.words(), differences(self.old, self.new)])
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        who = (f"name={','.join(self.users)}", f"account={self.account}") if self.users else (f"name={self.account}",)
+        noun = "user" if self.users else "account"
+        words = (*self.rights.words(), *set_words(self.old, self.new))
+        return ("sacctmgr", "modify", noun, "where", *who, f"cluster={self.cluster}", "set", *words)
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return max(1, len(self.users))
+
+
+@dataclass(frozen=True, slots=True)
+class SetDefaultAccount(Change):
+    """Users whose default account is one that they are about to leave."""
+
+    rank: ClassVar[int] = 35
+
+    cluster: str
+    users: tuple[str, ...]
+    account: str
+
+    def __str__(self) -> str:
+        return _line("~ user", self.users, [f"DefaultAccount -> {self.account}"])
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        where = (f"name={','.join(self.users)}", f"cluster={self.cluster}")
+        return ("sacctmgr", "modify", "user", "where", *where, "set", f"DefaultAccount={self.account}")
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return len(self.users)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFile(Change):
+    """A file of Slurm that is not what the cluster file says."""
+
+    rank: ClassVar[int] = 40
+
+    path: Path
+    text: str
+    old: str | None
+    """None where there is none yet."""
+    effect: str
+    """What must happen so that Slurm sees it: `reconfigure`, `restart slurmd on p100s-[01-08]`."""
+    lines: tuple[str, ...] = field(default=())
+    """What changes in it, line by line, for people."""
+    edited: bool = False
+    """True where somebody changed it by hand."""
+
+    def __str__(self) -> str:
+        by_hand = "  changed by hand since the last apply" if self.edited else ""
+        return f"{'+' if self.old is None else '~'} file {self.path}  ({self.effect}){by_hand}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigure(Change):
+    """slurmctld is to read its files again."""
+
+    rank: ClassVar[int] = 50
+
+    why: str
+
+    def __str__(self) -> str:
+        return f"~ slurmctld  reconfigure: {self.why}"
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        return ("scontrol", "reconfigure")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveUsers(Change):
+    """Members whom the cluster file no longer has in this team; only the association goes."""
+
+    rank: ClassVar[int] = 60
+    sign: ClassVar[Sign] = "-"
+
+    cluster: str
+    account: str
+    users: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return _line("- user", self.users, [f"in {self.account}"])
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        where = (f"name={','.join(self.users)}", f"account={self.account}", f"cluster={self.cluster}")
+        return ("sacctmgr", "delete", "user", "where", *where)
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return len(self.users)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAccounts(Change):
+    """Accounts that we made and the cluster file no longer has."""
+
+    rank: ClassVar[int] = 70
+    sign: ClassVar[Sign] = "-"
+
+    cluster: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return _line("- account", self.names, [])
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        return ("sacctmgr", "delete", "account", "where", f"name={','.join(self.names)}", f"cluster={self.cluster}")
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteQos(Change):
+    """QOS that we made and the cluster file no longer has; last of all, since a partition may still name one."""
+
+    rank: ClassVar[int] = 80
+    sign: ClassVar[Sign] = "-"
+
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return _line("- qos", self.names, [])
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        return ("sacctmgr", "delete", "qos", "where", f"name={','.join(self.names)}")
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return len(self.names)
+
+
+def _words(values: Values) -> tuple[str, ...]:
+    return tuple(f"{key}={value}" for key, value in values.items())
+
+
+def _rights(qos: tuple[str, ...]) -> tuple[str, ...]:
+    return (f"QOS={','.join(qos)}", "DefaultQOS=normal")
+
+
+def _line(what: str, names: tuple[str, ...], rest: Iterable[str]) -> str:
+    return "  ".join(filter(None, [f"{what} {','.join(names)}", " ".join(each for each in rest if each)]))

@@ -1,0 +1,136 @@
+"""Slurm's files as the cluster file wants them: `aistation.conf` and `gres.conf`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from aistation_slurm.assets import asset_dir
+from aistation_slurm.cluster.desired import job_qos, partition_qos
+from aistation_slurm.cluster.keys import CONF
+from aistation_slurm.render import Raw, printable, slurm_line, slurm_value, templates
+from aistation_slurm.slurm.units import write_duration
+from aistation_slurm.spec import ClusterSpec, GpuGroup
+
+GRES = "gres.conf"
+PREAMBLE = "# Written by `aistation cluster apply` from "
+
+
+def wanted_files(spec: ClusterSpec, *, gpu_device: str, source: str) -> dict[str, str]:
+    """Return name -> text of every file that `apply` writes into Slurm's configuration folder."""
+    groups = [_group(name, group, spec, gpu_device) for name, group in spec.groups.items()]
+    environment = templates(asset_dir("slurm_conf"), finalize=slurm_value)
+    bodies = {name: environment.get_template(f"{name}.j2").render(groups=groups) for name in (CONF, GRES)}
+    return {name: _preamble(body, source) + body for name, body in bodies.items()}
+
+
+def _group(name: str, group: GpuGroup, spec: ClusterSpec, gpu_device: str) -> dict[str, object]:
+    last = group.gpus_per_node - 1
+    shared = f", each shared by {group.shards_per_gpu}" if group.shards_per_gpu > 1 else ""
+    return {
+        "comment": Raw(f"{name}: {group.total_gpus} GPUs of {group.gpu_type}{shared}, for {group.use}"),
+        "nodeset": nodeset(name),
+        "nodes": group.nodes,
+        "gpu_type": group.gpu_type,
+        "devices": f"{gpu_device}[0-{last}]" if last else f"{gpu_device}0",
+        "shards_per_node": group.shards_per_node,
+        "partition": Raw(partition_line(name, group, is_default=name == spec.default_group)),
+    }
+
+
+def nodeset(group: str) -> str:
+    """Return the name of the group's nodeset."""
+    return f"nodes-{group}"
+
+
+def partition_line(name: str, group: GpuGroup, *, is_default: bool = False) -> str:
+    """Return the group as a partition.
+
+    A job that says nothing gets its GPUs' share of the node's CPUs and memory. Memory goes by CPU rather than by GPU
+    where GPUs are shared: a share is no GPU, and would take the whole node's memory.
+    """
+    per_gpu = group.memory_per_gpu
+    return slurm_line(
+        {
+            "PartitionName": name,
+            "Nodes": nodeset(name),
+            "Default": True if is_default else None,
+            "State": "UP",
+            "AllowAccounts": group.teams or None,
+            "AllowQos": list(job_qos(group)),
+            "QOS": partition_qos(name),
+            "DefCpuPerGPU": group.cpus_per_gpu,
+            "DefMemPerGPU": None if group.shards_per_node else per_gpu,
+            "DefMemPerCPU": group.memory // group.cpus if group.shards_per_node else None,
+            "MaxTime": write_duration(group.max_time),
+            "DefaultTime": write_duration(group.default_time) if group.default_time else None,
+        }
+    )
+
+
+def _preamble(body: str, source: str) -> str:
+    checksum = sha256(body.encode()).hexdigest()[:12]
+    return (
+        f"{PREAMBLE}{printable(source)} (contents {checksum}).\n"
+        "# Changes made here are lost; change the cluster file instead.\n"
+    )
+
+
+def is_ours(text: str) -> bool:
+    """True where the file is one that we wrote, or says nothing at all."""
+    return text.startswith(PREAMBLE) or not any(_meaning(text))
+
+
+def is_edited(text: str) -> bool:
+    """True where a file that we wrote was changed by hand since."""
+    head, _, rest = text.partition("\n")
+    body = rest.partition("\n")[2]
+    found = re.search(r"\(contents ([0-9a-f]{12})\)", head)
+    return bool(found and found[1] != sha256(body.encode()).hexdigest()[:12])
+
+
+def _meaning(text: str) -> list[str]:
+    return [line for line in (each.partition("#")[0].strip() for each in text.splitlines()) if line]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a Slurm file, as a mapping; its first pair names it."""
+
+    pairs: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """What the line is about, such as `partition v100` or `gpu p100-[01-30]`."""
+        key, value = next(iter(self.pairs.items()))
+        kind = self.pairs.get("Name", "gres") if key == "NodeName" else key.removesuffix("Name").lower()
+        return f"{kind} {value}"
+
+
+def read_lines(text: str) -> dict[str, Line]:
+    """Return the lines of a file that we wrote, by name."""
+    lines = (Line(dict(word.partition("=")[::2] for word in line.split())) for line in _meaning(text))
+    return {line.name: line for line in lines if line.pairs}
+
+
+def line_changes(old: str, new: str) -> tuple[str, ...]:
+    """Return what changes between two texts of a file, line by line, for people."""
+    before, after = read_lines(old), read_lines(new)
+    changes = [f"- {name}" for name in before if name not in after]
+    for name, line in after.items():
+        if name not in before:
+            changes.append(f"+ {name}  {_pairs(line)}")
+        elif said := _changed(before[name].pairs, line.pairs):
+            changes.append(f"~ {name}  {said}")
+    return tuple(changes)
+
+
+def _pairs(line: Line) -> str:
+    return " ".join(f"{key}={value}" for key, value in list(line.pairs.items())[1:])
+
+
+def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    keys = [key for key in (*new, *(each for each in old if each not in new)) if old.get(key) != new.get(key)]
+    return "  ".join(f"{key} {old.get(key, 'none')} -> {new.get(key, 'none')}" for key in keys)

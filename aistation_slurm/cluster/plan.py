@@ -1,0 +1,185 @@
+"""The plan: what must change so that Slurm is what the cluster file says. Decided here, done in `apply`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from aistation_slurm.cluster.accounting import accounting_changes, strangers
+from aistation_slurm.cluster.changes import Change, DeleteAccounts, DeleteQos, Reconfigure, RemoveUsers, WriteFile
+from aistation_slurm.cluster.desired import desired, partition_qos
+from aistation_slurm.cluster.files import GRES, is_edited, is_ours, line_changes, wanted_files
+from aistation_slurm.cluster.keys import CONF, advice, lacking
+from aistation_slurm.cluster.nodes import node_complaints
+from aistation_slurm.cluster.observed import Observed, look
+from aistation_slurm.errors import SpecError, SpecErrors, UnsafePlan
+from aistation_slurm.slurm.connect import Slurm
+from aistation_slurm.slurm.nodelist import expand
+from aistation_slurm.spec import ClusterSpec
+
+FEW = 3
+"""So many deletions are never too many: in a small cluster every one is a large share."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What must change so that Slurm is what the cluster file says; nothing is changed by having one."""
+
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...] = ()
+    """What would be better, but is not ours to change."""
+    existing: int = 0
+    """How many accounts, users and QOS of ours there are now."""
+    blockers: tuple[str, ...] = ()
+    """Why the plan must not be carried out now, whoever wants it: a job would be killed."""
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    def __str__(self) -> str:
+        return "\n".join([*self.lines(), self.summary()])
+
+    def lines(self) -> list[str]:
+        """Return every change as one line, and below a file's what changes in it."""
+        return [line for change in self.changes for line in _lines(change)]
+
+    def summary(self) -> str:
+        """Return the last line of the plan: its name, and how much it would change."""
+        if not self.changes:
+            return "nothing to do: Slurm is what the cluster file says"
+        counts = self.counts
+        return (
+            f"plan {self.checksum}: {counts['create']} to create, {counts['update']} to update, "
+            f"{counts['delete']} to delete"
+        )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many things would be created, updated and deleted."""
+        found = Counter[str]()
+        for change in self.changes:
+            found[change.sign] += change.count
+        return {"create": found["+"], "update": found["~"], "delete": found["-"]}
+
+    @property
+    def checksum(self) -> str:
+        """Names the plan, so that what was reviewed is what is applied."""
+        texts = [change.text for change in self.changes if isinstance(change, WriteFile)]
+        return sha256("\n".join([*self.lines(), *texts]).encode()).hexdigest()[:12]
+
+    def raise_if_unsafe(self, *, share: float = 0.3, force: bool = False) -> None:
+        """Do nothing where the plan may be carried out.
+
+        Raises:
+            UnsafePlan: a job would be killed; or, without `force`, more than `share` of what exists would be deleted.
+        """
+        if self.blockers:
+            raise UnsafePlan(
+                self.blockers[0], hint="\n".join([*self.blockers[1:], "wait for those jobs, or cancel them"])
+            )
+        kinds = (RemoveUsers, DeleteAccounts, DeleteQos)
+        deletions = sum(change.count for change in self.changes if isinstance(change, kinds))
+        if not force and deletions > max(FEW, share * self.existing):
+            text = f"{deletions} of {self.existing} accounts, users and QOS would be deleted"
+            raise UnsafePlan(text, hint="is it the right cluster file? say --force if you mean it")
+
+
+def _lines(change: Change) -> list[str]:
+    inside = [f"    {line}" for line in change.lines] if isinstance(change, WriteFile) else []
+    return [str(change), *inside]
+
+
+def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: str, source: str) -> Plan:
+    """Look at Slurm and return what must change there so that it is what the cluster file says.
+
+    Raises:
+        SpecError: the site's slurm.conf or nodes lack what the cluster file rests on, or a name is taken.
+        SlurmError: Slurm can't be asked.
+    """
+    return decide(spec, look(slurm, conf_dir=conf_dir), conf_dir=conf_dir, gpu_device=gpu_device, source=source)
+
+
+def decide(spec: ClusterSpec, observed: Observed, *, conf_dir: Path, gpu_device: str, source: str) -> Plan:
+    """Return what must change, from what is wanted and what is there. Changes nothing, asks nobody.
+
+    Raises:
+        SpecError: the site's slurm.conf or nodes lack what the cluster file rests on, or a name is taken.
+    """
+    wanted = desired(spec)
+    _raise_all([*complaints(spec, observed), *strangers(wanted, observed)], where=str(observed.site.path))
+    texts = wanted_files(spec, gpu_device=gpu_device, source=source)
+    changes: list[Change] = [*accounting_changes(wanted, observed), *_files(texts, observed, conf_dir, spec)]
+    if why := _must_reconfigure(spec, observed, [each for each in changes if isinstance(each, WriteFile)]):
+        changes.append(Reconfigure(why))
+    changes.sort(key=lambda change: change.rank)
+    return Plan(
+        changes=tuple(changes),
+        notes=tuple(advice(spec, observed.site)),
+        existing=_existing(observed),
+        blockers=tuple(_blockers(spec, observed)),
+    )
+
+
+def complaints(spec: ClusterSpec, observed: Observed) -> Iterator[SpecError]:
+    """Yield what the site's own files and nodes lack; none of it is changed by us."""
+    yield from lacking(spec, observed.site)
+    yield from node_complaints(spec, observed.nodes, where=str(observed.site.path))
+    for name, text in observed.files.items():
+        if text is not None and not is_ours(text):
+            where = str(observed.site.path.with_name(name))
+            yield SpecError("was not written by aistation", where=where, hint=f"move it away: mv {where} {where}.site")
+
+
+def _raise_all(errors: Sequence[SpecError], *, where: str) -> None:
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise SpecErrors(errors, where=where)
+
+
+def _files(texts: dict[str, str], observed: Observed, conf_dir: Path, spec: ClusterSpec) -> Iterator[WriteFile]:
+    for name, text in texts.items():
+        old = observed.files.get(name)
+        if old == text:
+            continue
+        lines = line_changes(old or "", text)
+        effect = _gres_effect(spec, lines) if name == GRES else "reconfigure" if lines else "none"
+        yield WriteFile(conf_dir / name, text, old, effect, lines, edited=bool(old) and is_edited(old or ""))
+
+
+def _gres_effect(spec: ClusterSpec, lines: Sequence[str]) -> str:
+    """Return who must be restarted: a slurmd reads gres.conf when it starts, and never again."""
+    lists = [group.nodes for group in spec.groups.values() if any(f" {group.nodes} " in f"{line} " for line in lines)]
+    return f"restart slurmd on {','.join(lists)}" if lists else "none"
+
+
+def _must_reconfigure(spec: ClusterSpec, observed: Observed, files: Sequence[WriteFile]) -> str:
+    """Return why slurmctld must read its files again, or nothing."""
+    if any(each.effect != "none" for each in files):
+        return "its files change"
+    for name, group in spec.groups.items():
+        found = observed.partitions.get(name)
+        if found is None:
+            return f"it does not know partition {name} yet"
+        if set(expand(found.nodes)) != set(group.node_names()) or found.qos != partition_qos(name):
+            return f"its partition {name} is not the file's"
+    return ""
+
+
+def _existing(observed: Observed) -> int:
+    rows = sum(observed.is_our_account(account) for account, _ in observed.associations)
+    return rows + sum(map(observed.is_our_qos, observed.qos))
+
+
+def _blockers(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """Yield the partitions that would vanish under their jobs: slurmctld kills those."""
+    old = line_changes(observed.files.get(CONF) or "", "")
+    ours = {line.removeprefix("- partition ") for line in old if line.startswith("- partition ")}
+    for name in sorted(ours - spec.groups.keys()):
+        jobs = [str(job.job_id) for job in observed.jobs if name in job.partition.split(",") and not job.state.is_over]
+        if jobs:
+            more = f" and {len(jobs) - 5} more" if len(jobs) > 5 else ""
+            yield f"group {name!r} can't go while it has jobs: {', '.join(jobs[:5])}{more}"

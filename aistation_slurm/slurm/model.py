@@ -114,7 +114,12 @@ class Node:
 
     @property
     def shards_allocated(self) -> int:
-        """How many shares of GPUs are given to jobs."""
+        """How many shares of GPUs are given to jobs.
+
+        AllocTRES where it counts them: up to 23.02 GresUsed names the GPUs that have a share in use, not the shares.
+        """
+        if "gres/shard" in self.tres:
+            return self.tres_allocated.get("gres/shard", 0)
         return sum(each.count for each in self.gres_used if each.name == "shard")
 
 

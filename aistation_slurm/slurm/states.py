@@ -7,10 +7,18 @@ from enum import StrEnum
 
 _MARKS = "*~#!%$@^-"
 """What sinfo and scontrol append: not responding, powered down, powering up, ... (man sinfo, NODE STATE CODES)."""
+_BASES = frozenset({"DOWN", "IDLE", "ALLOCATED", "ERROR", "MIXED", "FUTURE", "UNKNOWN"})
+_UNUSABLE = frozenset({
+    "UNKNOWN", "FUTURE", "INVAL", "INVALID", "INVALID_REG", "POWER_DOWN", "POWERING_DOWN", "POWERED_DOWN",
+    "REBOOT_ISSUED", "PERFCTRS", "BLOCKED", "EXTERNAL",
+})  # fmt: skip
 
 
 class JobState(StrEnum):
-    """The base state of a job (man squeue, JOB STATE CODES)."""
+    """The one state that Slurm prints for a job: a flag where one is set, else the base state.
+
+    man squeue, JOB STATE CODES; slurm_protocol_defs.c `job_state_string`, 22.05 to 26.05.
+    """
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -24,11 +32,14 @@ class JobState(StrEnum):
     NODE_FAIL = "NODE_FAIL"
     PREEMPTED = "PREEMPTED"
     BOOT_FAIL = "BOOT_FAIL"
+    LAUNCH_FAILED = "LAUNCH_FAILED"
     DEADLINE = "DEADLINE"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     REQUEUED = "REQUEUED"
     REQUEUE_HOLD = "REQUEUE_HOLD"
     REQUEUE_FED = "REQUEUE_FED"
+    EXPEDITING = "EXPEDITING"
+    RESV_DEL_HOLD = "RESV_DEL_HOLD"
     RESIZING = "RESIZING"
     REVOKED = "REVOKED"
     SIGNALING = "SIGNALING"
@@ -46,7 +57,8 @@ class JobState(StrEnum):
     @property
     def is_waiting(self) -> bool:
         """True while the job waits for its turn."""
-        return self in {JobState.PENDING, JobState.REQUEUED, JobState.REQUEUE_HOLD, JobState.SPECIAL_EXIT}
+        return self in {JobState.PENDING, JobState.REQUEUED, JobState.REQUEUE_HOLD, JobState.REQUEUE_FED,
+                        JobState.EXPEDITING, JobState.RESV_DEL_HOLD, JobState.SPECIAL_EXIT}  # fmt: skip
 
     @property
     def is_running(self) -> bool:
@@ -81,14 +93,13 @@ class NodeState:
     @classmethod
     def parse(cls, text: str) -> NodeState:
         """Return the state of `MIXED+DRAIN`, `idle*` or `DOWN+NOT_RESPONDING`."""
-        bare = text.rstrip(_MARKS)
-        words = frozenset(bare.upper().split("+"))
-        return cls(words - {"NOT_RESPONDING"}, "*" in text[len(bare) :] or "NOT_RESPONDING" in words)
+        words = {word.rstrip(_MARKS) for word in text.upper().split("+")} - {""}
+        return cls(frozenset(words - {"NOT_RESPONDING"}), "*" in text or "NOT_RESPONDING" in words)
 
     @property
     def is_down(self) -> bool:
         """True while Slurm starts nothing there and has given up its jobs."""
-        return bool(self.words & {"DOWN", "FAIL", "ERROR"})
+        return bool(self.words & {"DOWN", "ERROR"})
 
     @property
     def is_working(self) -> bool:
@@ -98,12 +109,13 @@ class NodeState:
     @property
     def is_idle(self) -> bool:
         """True while the node could take any job and has none."""
-        return "IDLE" in self.words and not (self.words & {"DRAIN", "COMPLETING", "MAINT", "RESERVED", "PLANNED"})
+        taken = {"COMPLETING", "MAINTENANCE", "MAINT", "RESERVED", "PLANNED"}
+        return "IDLE" in self.words and self.is_usable and not self.words & taken
 
     @property
     def is_draining(self) -> bool:
         """True from the moment the node is set aside, whether or not jobs are still on it."""
-        return bool(self.words & {"DRAIN", "DRAINED", "DRAINING", "DRNG"})
+        return bool(self.words & {"DRAIN", "DRAINED", "DRAINING", "DRNG", "FAIL", "FAILING"})
 
     @property
     def is_drained(self) -> bool:
@@ -118,8 +130,8 @@ class NodeState:
     @property
     def is_usable(self) -> bool:
         """True while the node may be given to a job: responding, neither down nor set aside."""
-        unusable = {"UNKNOWN", "FUTURE", "POWERED_DOWN", "POWERING_DOWN", "REBOOT_ISSUED", "INVAL"}
-        return not (self.is_down or self.is_draining or self.is_not_responding or self.words & unusable)
+        return not (self.is_down or self.is_draining or self.is_not_responding or self.words & _UNUSABLE)
 
     def __str__(self) -> str:
-        return "+".join(sorted(self.words)).lower() + ("*" if self.is_not_responding else "")
+        words = sorted(self.words, key=lambda word: (word not in _BASES, word))
+        return "+".join(words).lower() + ("*" if self.is_not_responding else "")

@@ -13,34 +13,38 @@ Tres = dict[str, int]
 """TRES name -> amount. Memory (`mem`) is in MiB, everything else is a count."""
 
 _GRES = re.compile(
-    r"(?:gres[:/])?(?P<name>[a-z_]+)"
-    r"(?::(?P<type>[A-Za-z_][\w.\-]*|\(null\)|\d+[A-Za-z_][\w.\-]*))?"
-    r"(?:[:=](?P<count>\d+)(?P<unit>[KMG]?))?"
-    r"(?:\((?:S|IDX):(?P<where>[^)]*)\))?"
+    r"(?:gres[:/])?(?P<name>[A-Za-z_]\w*)"
+    r"(?::(?P<type>[A-Za-z_][\w.\-]*|\(null\)|\d+[A-Za-z_.\-][\w.\-]*))?"
+    r"(?:[:=](?P<count>\d{1,19})(?P<unit>[KMGTP]?))?"
+    r"(?:\((?:S:|IDX:|CNT:)?(?P<where>[^()]*)\))?"
 )
+_BETWEEN_GRES = re.compile(r",(?![^(]*\))")
+_AMOUNT = re.compile(r"(?P<number>\d{1,19}(?:\.\d{1,6})?)(?P<unit>[KMGTP]?)")
+_SCALE = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4, "P": 1024**5}
+_NO_AMOUNT = frozenset({"", "-1", "N/A", "NONE"})
+_NO_GRES = frozenset({"", "(null)", "N/A", "none"})
 
 
 def read_tres(text: str) -> Tres:
     """Return `cpu=4,mem=7G,gres/gpu:v100=2` as a mapping; an empty text is an empty mapping.
 
     Raises:
-        SlurmUnreadable: a part has no `=`.
+        SlurmUnreadable: a part is no `name=amount`.
     """
     tres: Tres = {}
     for part in filter(None, text.split(",")):
         name, equals, amount = part.rpartition("=")
         if not equals:
             raise SlurmUnreadable(f"{part!r} is no TRES")
-        if amount in {"", "-1", "N/A"}:
-            continue
-        tres[name] = read_memory(amount) if name in {"mem", "fs/disk"} else int(float(amount))
+        if amount not in _NO_AMOUNT:
+            tres[name] = read_memory(amount) if _is_memory(name) else _read_amount(amount)
     return tres
 
 
 def write_tres(tres: Mapping[str, int]) -> str:
     """Return the mapping as Slurm writes it, sorted by name."""
     return ",".join(
-        f"{name}={write_memory(amount) if name == 'mem' else amount}" for name, amount in sorted(tres.items())
+        f"{name}={write_memory(amount) if _is_memory(name) else amount}" for name, amount in sorted(tres.items())
     )
 
 
@@ -52,7 +56,7 @@ class Gres:
     type: str = ""
     count: int = 1
     where: str = ""
-    """Socket list (`S:`) of a configured GRES, index list (`IDX:`) of a used one; without its letters."""
+    """Sockets of a configured GRES (`S:`), indices of a used one (`IDX:`), shares on each GPU (`1/4,0/4`, 23.11 on)."""
 
 
 def read_gres(text: str) -> tuple[Gres, ...]:
@@ -61,20 +65,29 @@ def read_gres(text: str) -> tuple[Gres, ...]:
     Raises:
         SlurmUnreadable: a part is no GRES.
     """
-    if text in {"", "(null)", "N/A", "none"}:
-        return ()
-    return tuple(_one_gres(part) for part in re.split(r",(?![^(]*\))", text))
+    return () if text in _NO_GRES else tuple(_one_gres(part) for part in _BETWEEN_GRES.split(text))
+
+
+def _is_memory(name: str) -> bool:
+    """True where Slurm counts in MiB and writes a unit (slurmdb_make_tres_string_from_simple)."""
+    return name in {"mem", "gres/gpumem"} or name.startswith("bb/")
+
+
+def _read_amount(text: str) -> int:
+    match = _AMOUNT.fullmatch(text)
+    if not match:
+        raise SlurmUnreadable(f"{text!r} is no amount")
+    return int(float(match["number"]) * _SCALE[match["unit"]]) if "." in text or match["unit"] else int(text)
 
 
 def _one_gres(part: str) -> Gres:
     match = _GRES.fullmatch(part.strip())
     if not match:
         raise SlurmUnreadable(f"{part!r} is no GRES")
-    scale = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}[match["unit"] or ""]
-    kind = match["type"] or ""
+    kind, where, count = match["type"] or "", match["where"] or "", match["count"]
     return Gres(
         name=match["name"],
         type="" if kind == "(null)" else kind,
-        count=int(match["count"] or 1) * scale,
-        where=match["where"] or "",
+        count=int(count) * _SCALE[match["unit"]] if count else 1,
+        where="" if where == "N/A" else where,
     )

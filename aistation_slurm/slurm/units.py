@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from aistation_slurm.errors import SlurmUnreadable
 
-_DURATION = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})(?:\.\d+)?")
-_MEMORY = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[KMGTP]?)[Bncij]*", re.IGNORECASE)
+_DURATION = re.compile(r"(?:(?P<days>[0-9]{1,8})-)?(?P<clock>[0-9]{1,10}(?::[0-9]{1,10}){0,2})(?:\.[0-9]+)?")
+_MEMORY = re.compile(r"(?P<number>[0-9]{1,19}(?:\.[0-9]{1,6})?)(?P<unit>[KMGTP]?)[Bncij]*", re.IGNORECASE)
 _MIB = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}
 _NO_TIME = frozenset({"", "UNLIMITED", "INFINITE", "NOT_SET", "PARTITION_LIMIT", "INVALID", "NONE", "N/A"})
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
@@ -150,9 +150,9 @@ def read_time(text: str) -> datetime | None:
     """
     if text.upper() in _NO_DATE:
         return None
-    if text.isdigit():
-        return datetime.fromtimestamp(int(text), UTC) if int(text) else None
     try:
+        if text.isdecimal():
+            return datetime.fromtimestamp(int(text), UTC) if int(text) else None
         return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError as error:
+    except (ValueError, OverflowError, OSError) as error:
         raise SlurmUnreadable(f"{text!r} is no Slurm date") from error

@@ -92,12 +92,20 @@ def piped(text: str, fields: Sequence[str]) -> list[Row]:
 
 
 def keyed(line: str, keys: Sequence[str]) -> Row:
-    """Return the known keys of `Key=value Key=value`; a key that is not there is not in the answer."""
-    found = list(_pattern(tuple(keys)).finditer(line))
+    """Return the known keys of `Key=value Key=value`; a key that is not there is not in the answer.
+
+    A key that was seen already is no key but a part of somebody's text, such as `Reason=was State=IDLE before`.
+    """
     row: Row = {}
-    for match, following in zip(found, [*found[1:], None], strict=True):
-        value = line[match.end() : following.start() if following else len(line)].strip()
-        row.setdefault(match[1], value)
+    key, start = "", 0
+    for match in _pattern(tuple(keys)).finditer(line):
+        if match[1] in row or match[1] == key:
+            continue
+        if key:
+            row[key] = line[start : match.start()].strip()
+        key, start = match[1], match.end()
+    if key:
+        row[key] = line[start:].strip()
     return row
 
 

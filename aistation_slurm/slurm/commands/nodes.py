@@ -22,7 +22,10 @@ KEYS = (
     "Reason", "Comment", "Extra", "InstanceId", "InstanceType", "ReservationName", "TLSCertTokenSet",
     "TLSCertLastRenewal", "Topology", "Parameters",
 )  # fmt: skip
-_REASON = re.compile(r"(?P<text>.*?)\s*\[(?P<user>[^\[\]@]+)@(?P<time>[^\[\]@]+)\]", re.DOTALL)
+# `disk full [root@1795471498]`; of a reason of several lines, the second and later ones follow the bracket.
+_REASON = re.compile(
+    r"(?P<first>.*?) ?\[(?P<user>[^\[\]@\s]+)@(?P<time>[^\[\]@\s]+)\](?:\s{7}(?P<rest>.*))?", re.DOTALL
+)
 
 
 def show_nodes(*node_names: str) -> Command[list[Node]]:
@@ -68,7 +71,9 @@ def _node(row: Row) -> Node:
 
 
 def _reason(text: str) -> tuple[str, str, str]:
-    """Return what was written, by whom, and when: `disk full [root@1795471498]`; lines are joined by blanks."""
+    """Return what was written, as one line, by whom, and when."""
     match = _REASON.fullmatch(text)
-    written, user, time = (match["text"], match["user"], match["time"]) if match else (text, "", "")
-    return " ".join(line.strip() for line in written.splitlines()), user, time
+    if not match:
+        return " ".join(text.split()), "", ""
+    written = f"{match['first']} {match['rest'] or ''}"
+    return " ".join(written.split()), match["user"], match["time"]

@@ -1,1 +1,1 @@
-"""What broke, and what to start again."""
+"""What broke, and what to start again: lost nodes are marked down, and their jobs run again elsewhere."""

@@ -6,12 +6,14 @@ machines' clocks need to agree to well below the length of the lease.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
-from sqlalchemy import CursorResult, Engine, insert, select, update
+from sqlalchemy import CursorResult, Engine, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
@@ -33,8 +35,14 @@ class Holder:
 
 
 def me() -> str:
-    """Return this process as a holder: `host:pid`."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Return this process as a holder: `host/pid namespace:pid`."""
+    return f"{_here()}:{os.getpid()}"
+
+
+def is_gone(holder: str) -> bool:
+    """True where the holder was a process of this very machine that is no more: its lease need not be waited for."""
+    here, _, pid = holder.rpartition(":")
+    return here == _here() and pid.isdecimal() and not Path("/proc", pid).exists()
 
 
 def acquire(engine: Engine, *, holder: str, now: datetime, name: str = LEADER, length: timedelta = LENGTH) -> bool:
@@ -87,6 +95,13 @@ def require(engine: Engine, *, holder: str, now: datetime, name: str = LEADER) -
     )
 
 
+def _here() -> str:
+    """Where process ids mean the same: a container may share its host name with another."""
+    with contextlib.suppress(OSError):
+        return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').readlink().name.strip('pid:[]')}"
+    return socket.gethostname()
+
+
 def _renew(work: Session, holder: str, until: datetime, now: datetime, name: str) -> bool:
     """Renew what is the holder's own and has not run out."""
     mine = (col(Lease.name) == name, col(Lease.holder) == holder, col(Lease.expires_at) > now)
@@ -94,8 +109,12 @@ def _renew(work: Session, holder: str, until: datetime, now: datetime, name: str
 
 
 def _take_over(work: Session, holder: str, until: datetime, now: datetime, name: str) -> bool:
-    """Take what ran out."""
-    over = (col(Lease.name) == name, col(Lease.expires_at) <= now)
+    """Take what ran out, or what belonged to a process of this machine that is no more."""
+    found = work.get(Lease, name)
+    if found is None:
+        return False
+    gone = found.holder if is_gone(found.holder) else holder
+    over = (col(Lease.name) == name, or_(col(Lease.expires_at) <= now, col(Lease.holder) == gone))
     fresh = {"holder": holder, "expires_at": until, "term": Lease.term + 1}
     return _one(work.execute(update(Lease).where(*over).values(**fresh)))
 

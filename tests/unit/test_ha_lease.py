@@ -102,3 +102,23 @@ def test_of_many_processes_that_ask_at_once_one_leads(tmp_path, first):
     assert wins.empty()
     assert lease.holder_of(engine, now=NOON).name == winner
     engine.dispose()
+
+
+def test_a_leader_of_this_machine_that_was_killed_is_not_waited_for(engine):
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(0,))
+    process.start()
+    process.join()
+    killed = f"{lease.me().rpartition(':')[0]}:{process.pid}"
+    lease.acquire(engine, holder=killed, now=NOON)
+    assert lease.acquire(engine, holder="b", now=after(1))
+    assert lease.holder_of(engine, now=after(1)).term == 2
+
+
+def test_a_leader_of_another_machine_is_waited_for(engine):
+    lease.acquire(engine, holder="elsewhere/4026531836:999999", now=NOON)
+    assert not lease.acquire(engine, holder="b", now=after(1))
+
+
+def test_a_leader_who_lives_is_waited_for(engine):
+    lease.acquire(engine, holder=lease.me(), now=NOON)
+    assert not lease.acquire(engine, holder="b", now=after(1))

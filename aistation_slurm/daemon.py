@@ -136,7 +136,7 @@ def run_daemon(settings: Settings, *, dry_run: bool = False) -> None:
 
 
 def schedule(station: Station, leadership: Leadership) -> BackgroundScheduler:
-    """Return a scheduler, not yet started, that renews the lease and runs each duty at its period, never twice at once."""
+    """Return a scheduler, not yet started, that renews the lease and runs each duty at its period."""
     logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # a round that outlasts its period is no news
     scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(len(DUTIES) + 1)},

@@ -1,0 +1,197 @@
+"""Faults that are real: processes killed or stopped, cables cut; each says when it took effect."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aistation_slurm.devcluster import network
+from aistation_slurm.devcluster.cgroups import node_cgroup
+from aistation_slurm.devcluster.cluster import DevCluster, bring_up
+from aistation_slurm.devcluster.processes import (
+    NodeSigns,
+    Process,
+    end_all,
+    of_node,
+    ourselves,
+    read_processes,
+    services,
+    signal_all,
+    with_children,
+)
+from aistation_slurm.devcluster.record import NodeRecord
+from aistation_slurm.errors import DevClusterError, UnknownNameError, UsageError
+
+NODE_FAULTS = {
+    "kill-node": "The machine dies: slurmd, the jobs' processes, the agent, all killed.",
+    "hang-node": "The machine hangs: all its processes are stopped (SIGSTOP), their sockets stay open.",
+    "cut-node": "Its network is cut; what runs there runs on.",
+    "kill-slurmd": "slurmd alone dies; the jobs run on.",
+    "kill-agent": "The agent alone dies.",
+    "start-slurmd": "Start its slurmd, if it is dead.",
+    "heal-node": "Undo all of the above: join the cable, continue what is stopped, start what is dead.",
+}
+CLUSTER_FAULTS = {
+    "kill-slurmctld": "slurmctld dies.",
+    "hang-slurmctld": "slurmctld hangs (SIGSTOP).",
+    "kill-slurmdbd": "slurmdbd dies.",
+    "kill-mariadbd": "MariaDB dies.",
+    "kill-munged": "munged dies: nobody can prove who he is.",
+    "kill-daemon": "Our own daemon dies.",
+    "heal": "Continue what is stopped and start what is dead, of all but the nodes.",
+}
+_ALIASES = {"kill-mariadb": "kill-mariadbd"}
+FAULTS = NODE_FAULTS | CLUSTER_FAULTS
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A fault that took effect."""
+
+    kind: str
+    target: str
+    at_ms: int
+    """Unix time in milliseconds."""
+    processes: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.at_ms} {self.kind} {self.target} processes={self.processes}"
+
+
+def strike(cluster: DevCluster, kind: str, node_name: str = "") -> Struck:
+    """Break something, or heal it, and return when that took effect.
+
+    Raises:
+        UnknownNameError: there is no such fault or node.
+        UsageError: the fault needs a node, or takes none.
+        DevClusterError: what is to be broken isn't there.
+    """
+    kind = _ALIASES.get(kind, kind)
+    if kind not in FAULTS:
+        raise UnknownNameError("fault", kind, where=cluster.record.name, known=FAULTS)
+    if kind in CLUSTER_FAULTS:
+        if node_name:
+            raise UsageError(f"{kind} takes no node")
+        return _strike_cluster(cluster, kind)
+    if not node_name:
+        raise UsageError(f"{kind} needs a node", hint=f"one of {', '.join(n.name for n in cluster.record.nodes[:4])}...")
+    return _NODE_ACTIONS[kind](cluster, cluster.record.node(node_name))
+
+
+def signs_of(cluster: DevCluster, node: NodeRecord) -> NodeSigns:
+    """Return what the node's processes are known by."""
+    return NodeSigns(
+        mark=f"{cluster.record.name}/{node.name}",
+        name=node.name,
+        slurm_conf=str(cluster.paths.slurm_conf),
+        spool=str(cluster.paths.spool / node.name),
+        netns=network.netns_inode(cluster.record, node) if cluster.record.layout == "netns" else 0,
+        cgroup=node_cgroup(node.name),
+    )
+
+
+def _kill_node(cluster: DevCluster, node: NodeRecord) -> Struck:
+    signs = signs_of(cluster, node)
+    # Stopped first, so that nothing of it starts something else while we go through them; the stop is the moment it dies.
+    at = _now_ms()
+    signal_all(_of(signs), signal.SIGSTOP)
+    count = end_all(lambda found: of_node(found, signs))
+    if not count:
+        raise DevClusterError(f"nothing of {node.name} runs", hint=f"aistation dev fault heal-node {node.name}")
+    return Struck("kill-node", node.name, at, count)
+
+
+def _hang_node(cluster: DevCluster, node: NodeRecord) -> Struck:
+    signs = signs_of(cluster, node)
+    at = _now_ms()
+    return Struck("hang-node", node.name, at, signal_all(_of(signs), signal.SIGSTOP))
+
+
+def _of(signs: NodeSigns) -> list[Process]:
+    processes = read_processes()
+    spared = ourselves(processes)
+    return [each for each in of_node(processes, signs) if each.pid not in spared]
+
+
+def _cut_node(cluster: DevCluster, node: NodeRecord) -> Struck:
+    if cluster.record.layout != "netns":
+        hint = "start the cluster with --layout netns"
+        raise DevClusterError(f"{node.name} has no cable of its own: the layout is loopback", hint=hint)
+    network.set_cable(cluster.record, node, up=False)
+    return Struck("cut-node", node.name, _now_ms())
+
+
+def _heal_node(cluster: DevCluster, node: NodeRecord) -> Struck:
+    if cluster.record.layout == "netns":
+        network.plug_in(cluster.record)
+        network.set_cable(cluster.record, node, up=True)
+    continued = signal_all(_of(signs_of(cluster, node)), signal.SIGCONT)
+    at = _now_ms()
+    wanted = [each for each in (*cluster.node_side(), *cluster.our_side()) if each.node == node.name]
+    return Struck("heal-node", node.name, at, continued + len(bring_up(cluster, wanted)))
+
+
+def _start_slurmd(cluster: DevCluster, node: NodeRecord) -> Struck:
+    started = bring_up(cluster, [each for each in cluster.node_side() if each.node == node.name])
+    return Struck("start-slurmd", node.name, _now_ms(), len(started))
+
+
+def _kill_one(kind: str, prefix: str) -> Callable[[DevCluster, NodeRecord], Struck]:
+    def act(cluster: DevCluster, node: NodeRecord) -> Struck:
+        return _kill_service(cluster, kind, f"{prefix}:{node.name}", node.name)
+
+    return act
+
+
+_NODE_ACTIONS: dict[str, Callable[[DevCluster, NodeRecord], Struck]] = {
+    "kill-node": _kill_node,
+    "hang-node": _hang_node,
+    "cut-node": _cut_node,
+    "heal-node": _heal_node,
+    "start-slurmd": _start_slurmd,
+    "kill-slurmd": _kill_one("kill-slurmd", "slurmd"),
+    "kill-agent": _kill_one("kill-agent", "agent"),
+}
+
+
+def _strike_cluster(cluster: DevCluster, kind: str) -> Struck:
+    if kind == "heal":
+        return _heal_cluster(cluster)
+    verb, _, service = kind.partition("-")
+    if verb == "kill":
+        return _kill_service(cluster, kind, service, cluster.record.name)
+    family = _family(cluster, service)
+    at = _now_ms()
+    return Struck(kind, cluster.record.name, at, signal_all(family, signal.SIGSTOP))
+
+
+def _kill_service(cluster: DevCluster, kind: str, service: str, target: str) -> Struck:
+    main = services(read_processes(), cluster.record.name).get(service)
+    if main is None:
+        raise DevClusterError(f"{service} is not running", hint=f"aistation dev up --name {cluster.record.name}")
+    at = _now_ms()
+    return Struck(kind, target, at, signal_all([main], signal.SIGKILL))
+
+
+def _family(cluster: DevCluster, service: str) -> Sequence[Process]:
+    processes = read_processes()
+    main = services(processes, cluster.record.name).get(service)
+    if main is None:
+        raise DevClusterError(f"{service} is not running", hint=f"aistation dev up --name {cluster.record.name}")
+    return with_children(processes, [main])
+
+
+def _heal_cluster(cluster: DevCluster) -> Struck:
+    processes = read_processes()
+    mains = services(processes, cluster.record.name)
+    apart = [process for name, process in mains.items() if ":" not in name]
+    continued = signal_all(with_children(processes, apart), signal.SIGCONT)
+    wanted = [each for each in cluster.services() if not each.node]
+    fresh = [started for each in wanted for started in bring_up(cluster, [each])]
+    return Struck("heal", cluster.record.name, _now_ms(), continued + len(fresh))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,123 @@
+"""A cable and a network namespace for each node, and a bridge that they hang on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from aistation_slurm.devcluster.commands import run
+from aistation_slurm.devcluster.record import ClusterRecord, NodeRecord
+from aistation_slurm.errors import DevClusterError
+
+NAMESPACES = Path("/run/netns")
+MOST_NODES = 250
+_PROBE = "aistation-probe"
+
+
+def namespaces_work() -> bool:
+    """True if this machine lets us make network namespaces and cables between them."""
+    if shutil.which("ip") is None or shutil.which("nsenter") is None:
+        return False
+    try:
+        run(("ip", "netns", "add", _PROBE))
+    except DevClusterError:
+        return False
+    try:
+        run(("ip", "link", "add", "aisprobe0", "type", "veth", "peer", "name", "aisprobe1", "netns", _PROBE))
+        run(("ip", "link", "add", "aisprobe2", "type", "bridge"))
+    except DevClusterError:
+        return False
+    finally:
+        for words in (("link", "del", "aisprobe2"), ("link", "del", "aisprobe0"), ("netns", "del", _PROBE)):
+            with contextlib.suppress(DevClusterError):
+                run(("ip", *words))
+    return True
+
+
+def plug_in(record: ClusterRecord) -> int:
+    """Make what is missing of the cluster's network, and return how many nodes had no cable."""
+    links = _links()
+    if record.bridge not in links:
+        _batch(
+            f"link add {record.bridge} type bridge",
+            f"addr add {record.address}/24 dev {record.bridge}",
+            f"link set {record.bridge} up",
+        )
+    bare = [node for node in record.nodes if not _is_plugged(record, node, links)]
+    for node in bare:
+        _unplug(record, node, links)
+    for node in bare:
+        run(("ip", "netns", "add", record.namespace(node)))
+    _batch(*(line for node in bare for line in _cable(record, node)))
+    for node in bare:
+        _batch(*_inside(node), namespace=record.namespace(node))
+    return len(bare)
+
+
+def _is_plugged(record: ClusterRecord, node: NodeRecord, links: set[str]) -> bool:
+    return record.veth(node) in links and netns_inode(record, node) != 0
+
+
+def _cable(record: ClusterRecord, node: NodeRecord) -> tuple[str, ...]:
+    veth = record.veth(node)
+    return (
+        f"link add {veth} type veth peer name eth0 netns {record.namespace(node)}",
+        f"link set {veth} master {record.bridge} up",
+    )
+
+
+def _inside(node: NodeRecord) -> tuple[str, ...]:
+    return ("link set lo up", f"addr add {node.address}/24 dev eth0", "link set eth0 up")
+
+
+def unplug_all(record: ClusterRecord) -> None:
+    """Take the namespaces, the cables and the bridge away."""
+    links = _links()
+    for node in record.nodes:
+        _unplug(record, node, links)
+    if record.bridge in links:
+        run(("ip", "link", "del", record.bridge))
+
+
+def _unplug(record: ClusterRecord, node: NodeRecord, links: Iterable[str]) -> None:
+    if record.veth(node) in links:
+        with contextlib.suppress(DevClusterError):  # it goes with its namespace, perhaps just now
+            run(("ip", "link", "del", record.veth(node)))
+    if (NAMESPACES / record.namespace(node)).exists():
+        run(("ip", "netns", "del", record.namespace(node)))
+
+
+def set_cable(record: ClusterRecord, node: NodeRecord, *, up: bool) -> None:
+    """Cut the node's cable, or join it again; from one moment to the next nothing passes."""
+    run(("ip", "link", "set", record.veth(node), "up" if up else "down"))
+
+
+def is_cut(record: ClusterRecord, node: NodeRecord) -> bool:
+    """True if the node's cable is cut."""
+    answer = json.loads(run(("ip", "-j", "link", "show", record.veth(node))))
+    return "UP" not in answer[0]["flags"]
+
+
+def netns_inode(record: ClusterRecord, node: NodeRecord) -> int:
+    """Return the inode of the node's network namespace, or 0 where it isn't there.
+
+    After a reboot the file may be left without a namespace mounted on it; then it lies on the file system of its folder.
+    """
+    try:
+        status = (NAMESPACES / record.namespace(node)).stat()
+        return status.st_ino if status.st_dev != NAMESPACES.stat().st_dev else 0
+    except FileNotFoundError:
+        return 0
+
+
+def _links() -> set[str]:
+    return {each["ifname"] for each in json.loads(run(("ip", "-j", "link", "show")))}
+
+
+def _batch(*lines: str, namespace: str = "") -> None:
+    if lines:
+        where = ("-n", namespace) if namespace else ()
+        run(("ip", *where, "-batch", "-"), stdin="\n".join(lines) + "\n")

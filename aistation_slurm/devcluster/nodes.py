@@ -1,0 +1,89 @@
+"""The nodes as slurmctld sees them: wait until they are there, and bring back those that fell with their slurmd."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from aistation_slurm.devcluster.commands import find, run
+from aistation_slurm.devcluster.daemons import log_tail
+from aistation_slurm.devcluster.paths import Paths
+from aistation_slurm.devcluster.record import ClusterRecord
+from aistation_slurm.devcluster.services import slurm_env
+from aistation_slurm.errors import DevClusterError
+from aistation_slurm.slurm.states import NodeState
+
+# Why Slurm itself, or our own recovery, took a node out that is back now; a person's reasons are left alone.
+_PASSING = ("Not responding", "Node unexpectedly rebooted", "aistation:")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A node as slurmctld sees it."""
+
+    name: str
+    state: NodeState
+    reason: str
+
+    @property
+    def is_there(self) -> bool:
+        """True once its slurmd has registered."""
+        words = self.state.words
+        return not words & {"UNKNOWN", "DOWN", "FUTURE", "INVAL"} and "NOT_RESPONDING" not in words
+
+    @property
+    def is_passing(self) -> bool:
+        """True if it is out for a reason that is over once its slurmd is back."""
+        return "DOWN" in self.state.words and self.reason.startswith(_PASSING)
+
+
+def look(paths: Paths) -> list[Seen]:
+    """Return all nodes as slurmctld sees them."""
+    answer = run((find("sinfo"), "-h", "-N", "-p", "site", "-O", "NodeList:64,StateComplete:64,Reason:100"),
+                 env=slurm_env(paths), timeout=15)  # fmt: skip
+    return [read_line(line) for line in answer.splitlines() if line.strip()]
+
+
+def read_line(line: str) -> Seen:
+    """Return what one line of `sinfo` says, its columns 64, 64 and 100 wide."""
+    return Seen(line[:64].strip(), NodeState.parse(line[64:128].strip()), line[128:].strip())
+
+
+def wait_idle(paths: Paths, record: ClusterRecord, *, within: float = 60.0) -> None:
+    """Wait until each node's slurmd has registered; nodes that a person set down or drained are not waited for.
+
+    Raises:
+        DevClusterError: some have not in time; the hint holds the end of one's log.
+    """
+    give_up = time.monotonic() + within
+    while True:
+        absent = [each for each in look(paths) if not each.is_there and not _is_set_aside(each)]
+        if not absent:
+            return
+        if passing := [each.name for each in absent if each.is_passing]:
+            resume(paths, passing)
+        if time.monotonic() > give_up:
+            first = absent[0].name
+            raise DevClusterError(
+                f"{len(absent)} of {len(record.nodes)} nodes did not come up ({first}: {'+'.join(absent[0].state.words)})",
+                hint=log_tail(paths.log / f"slurmd.{first}.log"),
+            )
+        time.sleep(0.1)
+
+
+def _is_set_aside(seen: Seen) -> bool:
+    return bool(seen.state.words & {"DOWN", "DRAIN"}) and bool(seen.reason) and not seen.reason.startswith(_PASSING)
+
+
+def resume_ours(paths: Paths, started: Collection[str]) -> list[str]:
+    """Return to service those whose slurmd was started just now and that were out for a passing reason."""
+    back = [each.name for each in look(paths) if each.name in started and each.is_passing]
+    if back:
+        resume(paths, back)
+    return back
+
+
+def resume(paths: Paths, names: Collection[str]) -> None:
+    """Return the nodes to service."""
+    run((find("scontrol"), "update", f"NodeName={','.join(names)}", "State=RESUME"), env=slurm_env(paths))

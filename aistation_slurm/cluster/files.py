@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from aistation_slurm.assets import asset_dir
 from aistation_slurm.cluster.desired import job_qos, partition_qos
-from aistation_slurm.cluster.keys import CONF
+from aistation_slurm.cluster.site import CONF
 from aistation_slurm.render import Raw, printable, slurm_line, slurm_value, templates
 from aistation_slurm.slurm.units import write_duration
 from aistation_slurm.spec import ClusterSpec, GpuGroup
@@ -85,10 +85,13 @@ def is_ours(text: str) -> bool:
 
 def is_edited(text: str) -> bool:
     """True where a file that we wrote was changed by hand since."""
-    head, _, rest = text.partition("\n")
-    body = rest.partition("\n")[2]
-    found = re.search(r"\(contents ([0-9a-f]{12})\)", head)
-    return bool(found and found[1] != sha256(body.encode()).hexdigest()[:12])
+    found = re.search(r"\(contents ([0-9a-f]{12})\)", text.partition("\n")[0])
+    return bool(found and found[1] != sha256(body_of(text).encode()).hexdigest()[:12])
+
+
+def body_of(text: str) -> str:
+    """Return a file that we wrote without its preamble, which names the cluster file it came from."""
+    return text.partition("\n")[2].partition("\n")[2]
 
 
 def _meaning(text: str) -> list[str]:

@@ -30,7 +30,7 @@ class _Seen:
 
 
 def imported(slurm: Slurm) -> str:
-    """Return a cluster file, as YAML, that says what the running Slurm has: groups from partitions, teams from accounts.
+    """Return a cluster file that says what the running Slurm has: groups from partitions, teams from accounts.
 
     Raises:
         SpecError: no node of it has a GPU.

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
+from aistation_slurm.cluster.site import CONF, SiteConf
 from aistation_slurm.errors import SpecError
 from aistation_slurm.spec import ClusterSpec
-
-CONF = "aistation.conf"
 
 # Submit -> first line of the script: 2.6-3.0 s by default, 0.24-0.7 s with these (measured on 22.05.8).
 FAST_START = {
@@ -23,9 +19,6 @@ LISTS = frozenset({"GresTypes", "AccountingStorageTRES", "AccountingStorageEnfor
 """Keys that may hold more than we ask for."""
 ADVISED = frozenset({"SchedulerParameters", "PriorityWeightAge", "PriorityWeightQOS"})
 """Keys without which all works, only later or in another order."""
-
-_PAIR = re.compile(r'(\w+)\s*=\s*("[^"]*"|\S+)')
-_NOUNS = frozenset({"nodename", "partitionname", "nodeset", "downnodes", "frontendname"})
 
 
 def site_keys(spec: ClusterSpec) -> dict[str, str]:
@@ -50,72 +43,6 @@ def site_keys(spec: ClusterSpec) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class SiteConf:
-    """The site's slurm.conf, and what it includes: each key with its last value and where that stands."""
-
-    path: Path
-    keys: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Key in lower case -> (value, `file:line`)."""
-    includes: tuple[str, ...] = ()
-    """Names of the files that it includes."""
-
-    def value(self, key: str) -> str:
-        """Return the key's value, or nothing."""
-        return self.keys.get(key.lower(), ("", ""))[0]
-
-    def where(self, key: str) -> str:
-        """Return `file:line` of the key, or the file where it has none."""
-        return self.keys.get(key.lower(), ("", str(self.path)))[1]
-
-
-def read_site_conf(path: Path) -> SiteConf:
-    """Return what the site's slurm.conf says.
-
-    Raises:
-        SpecError: it can't be read.
-    """
-    keys: dict[str, tuple[str, str]] = {}
-    includes: list[str] = []
-    _read_into(path, keys, includes)
-    return SiteConf(path, keys, tuple(includes))
-
-
-def _read_into(path: Path, keys: dict[str, tuple[str, str]], includes: list[str]) -> None:
-    for number, line in _logical_lines(path):
-        word, _, rest = line.partition(" ")
-        if word.lower() == "include":
-            name = Path(rest.strip())
-            includes.append(name.name)
-            inner = path.parent / name
-            if name.name != CONF and inner.is_file() and len(includes) < 100:
-                _read_into(inner, keys, includes)
-            continue
-        pairs = _PAIR.findall(line)
-        if pairs and pairs[0][0].lower() in _NOUNS:
-            continue
-        for key, value in pairs:
-            keys[key.lower()] = (value.strip('"'), f"{path}:{number}")
-
-
-def _logical_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (number, text) without comments, continued lines joined."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise SpecError(f"can't be read ({error.strerror})", where=str(path)) from error
-    held, first = "", 0
-    for number, raw in enumerate(text.splitlines(), 1):
-        first = first if held else number
-        line = held + raw.partition("#")[0].rstrip()
-        if line.endswith("\\"):
-            held = line[:-1]
-            continue
-        held = ""
-        if line.strip():
-            yield first, line.strip()
-
-
 def lacking(spec: ClusterSpec, site: SiteConf) -> Iterator[SpecError]:
     """Yield what the site's slurm.conf lacks, each with the exact line to write."""
     name = site.value("ClusterName")
@@ -124,6 +51,11 @@ def lacking(spec: ClusterSpec, site: SiteConf) -> Iterator[SpecError]:
         yield SpecError(f"this is cluster {name!r}, not {spec.cluster!r}", where=site.where("ClusterName"), hint=hint)
     if CONF not in site.includes:
         yield SpecError(f"does not include {CONF}", where=str(site.path), hint=f"add the line: Include {CONF}")
+    for group in spec.groups:
+        if where := site.partitions.get(group):
+            yield SpecError(
+                f"partition {group} stands here too", where=where, hint="take that line out: apply writes it anew"
+            )
     for key, value in site_keys(spec).items():
         if key not in ADVISED and (fix := fixed(key, value, site.value(key))):
             yield SpecError(_says(key, site), where=site.where(key), hint=f"{_verb(key, site)} the line: {key}={fix}")

@@ -11,10 +11,11 @@ from pathlib import Path
 from aistation_slurm.cluster.accounting import accounting_changes, strangers
 from aistation_slurm.cluster.changes import Change, DeleteAccounts, DeleteQos, Reconfigure, RemoveUsers, WriteFile
 from aistation_slurm.cluster.desired import desired, partition_qos
-from aistation_slurm.cluster.files import GRES, is_edited, is_ours, line_changes, wanted_files
-from aistation_slurm.cluster.keys import CONF, advice, lacking
+from aistation_slurm.cluster.files import GRES, body_of, is_edited, is_ours, line_changes, wanted_files
+from aistation_slurm.cluster.keys import advice, lacking
 from aistation_slurm.cluster.nodes import node_complaints
 from aistation_slurm.cluster.observed import Observed, look
+from aistation_slurm.cluster.site import CONF
 from aistation_slurm.errors import SpecError, SpecErrors, UnsafePlan
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.nodelist import expand
@@ -143,7 +144,7 @@ def _raise_all(errors: Sequence[SpecError], *, where: str) -> None:
 def _files(texts: dict[str, str], observed: Observed, conf_dir: Path, spec: ClusterSpec) -> Iterator[WriteFile]:
     for name, text in texts.items():
         old = observed.files.get(name)
-        if old == text:
+        if old is not None and body_of(old) == body_of(text):
             continue
         lines = line_changes(old or "", text)
         effect = _gres_effect(spec, lines) if name == GRES else "reconfigure" if lines else "none"

@@ -44,7 +44,7 @@ def _node(row: Row) -> Node:
         name=row["NodeName"],
         address=row.get("NodeAddr", ""),
         hostname=row.get("NodeHostName", ""),
-        port=read_count(row.get("Port", "6818")),
+        port=read_count(row.get("Port", "0"))  # 22.05 leaves it out where it is SlurmdPort,
         state=NodeState.parse(row["State"]),
         reason=reason,
         reason_user=reason_user,

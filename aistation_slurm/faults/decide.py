@@ -21,6 +21,8 @@ from aistation_slurm.slurm.nodelist import fold
 DRAINED_BEFORE = "drained before"
 """Stands in the reason of a node that somebody had set aside before it was lost: it is not ours to give back."""
 
+_MAY_BE_US = "no other slurmd answers us either, so that it may be us"
+
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
@@ -115,6 +117,7 @@ def decide_losses(
     total: int,
     lost_lately: Collection[str],
     policy: Policy,
+    controls: Collection[Answer] = (),
 ) -> list[Step]:
     """Return what to do about the suspects, given what their slurmds said.
 
@@ -124,11 +127,14 @@ def decide_losses(
         total: how many nodes there are.
         lost_lately: the nodes that were marked down within the breaker's period.
         policy: when to hold back.
+        controls: what the slurmds of some nodes that beat said, asked in the same moment.
     """
     steps = [_judge(each, answers.get(each.node.name, Answer(Sign.UNKNOWN))) for each in several]
     lost = {each.node for each in steps if isinstance(each, MarkDown)}
     limit = policy.breaker_limit(total)
     before = set(lost_lately) - lost
+    if lost and not any(each.sign is Sign.ANSWERS for each in controls):
+        return [LeaveAlone(each.node, _MAY_BE_US) if isinstance(each, MarkDown) else each for each in steps]
     if not lost or len(lost) + len(before) <= limit:
         return steps
     held = HoldBack(tuple(sorted(lost)), len(before), limit, policy.breaker_period)

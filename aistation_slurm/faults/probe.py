@@ -41,6 +41,8 @@ class Answer:
 
 def probe(address: str, port: int, *, wait: float = WAIT) -> Answer:
     """Return whether a slurmd that is awake listens there; takes `wait` seconds at most, plus the name's look-up."""
+    if not port:
+        return Answer(Sign.UNKNOWN, "the port of its slurmd is not known")
     deadline = time.monotonic() + wait
     try:
         found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ from sqlmodel import Session
 from aistation_slurm.errors import StoreError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+log = logging.getLogger("aistation.store")
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
 _BUSY_TIMEOUT_MS = 5000
 
 
@@ -98,6 +102,7 @@ def _migrate(engine: Engine, path: Path | None, *, may_change: bool) -> None:
         )
     if path is not None and found:
         _copy(path, path.with_name(f"{path.name}.before-{newest}"))
+    log.info("%s: tables brought from %s to %s", _shown(engine.url), found or "nothing", newest)
     config = _config()
     with engine.begin() as connection:
         config.attributes["connection"] = connection

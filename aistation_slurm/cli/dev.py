@@ -33,7 +33,9 @@ def dev() -> None:
 
 @dev.command()
 @name_option
-@click.option("--file", "file", type=click.Path(path_type=Path), help="The cluster file; else the last one's, else small.yaml.")
+@click.option(
+    "--file", "file", type=click.Path(path_type=Path), help="The cluster file; else the last one's, else small.yaml."
+)
 @click.option("--layout", type=click.Choice(["loopback", "netns"]), help="netns: each node has a network of its own.")
 @click.option("--agents/--no-agents", default=None, help="An agent on each node.")
 @click.option("--daemon/--no-daemon", default=None, help="Our daemon, which watches the nodes.")
@@ -59,7 +61,7 @@ def up(
 
     wishes = Wishes(name=name, layout=layout, agents=agents, daemon=daemon, page=page)
     cluster = start_cluster(wishes, file=file, scale=scale)
-    say(f"use it:  eval \"$(aistation dev env --name {name})\"   or   aistation dev exec --name {name} -- sinfo")
+    say(f'use it:  eval "$(aistation dev env --name {name})"   or   aistation dev exec --name {name} -- sinfo')
     if cluster.record.page:
         say(f"page:    http://127.0.0.1:{cluster.record.ports.web}/")
 

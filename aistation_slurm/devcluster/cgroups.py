@@ -7,17 +7,23 @@ from contextlib import suppress
 from pathlib import Path
 
 from aistation_slurm.devcluster.conf import FREEZER
+from aistation_slurm.devcluster.processes import job_in_cgroup
 from aistation_slurm.devcluster.record import ClusterRecord
 
 
-def node_cgroup(node: str) -> str:
-    """Return what the path of the node's cgroups begins with (Slurm, built for several slurmd on one machine)."""
-    return f"/slurm_{node}"
+def remove_cgroups(record: ClusterRecord, freezer: Path = FREEZER) -> None:
+    """Remove the cgroups of the cluster's jobs, and those above them that are empty then; no other cluster's."""
+    for node in record.nodes:
+        top = freezer / f"slurm_{node.name}"
+        for folder in top.glob("uid_*/job_*"):
+            if job_in_cgroup(f"/{folder.relative_to(freezer)}", node.name) in record.job_ids:
+                _remove_tree(folder)
+        for folder in (*top.glob("uid_*"), top):
+            with suppress(OSError):  # not empty: another cluster's node of this name, or gone
+                folder.rmdir()
 
 
-def remove_cgroups(record: ClusterRecord | None, freezer: Path = FREEZER) -> None:
-    """Remove the nodes' cgroups, from the leaves up; those that still hold a process stay."""
-    for node in record.nodes if record else ():
-        for folder, _, _ in os.walk(freezer / node_cgroup(node.name).lstrip("/"), topdown=False):
-            with suppress(OSError):
-                Path(folder).rmdir()
+def _remove_tree(top: Path) -> None:
+    for folder, _, _ in os.walk(top, topdown=False):
+        with suppress(OSError):
+            Path(folder).rmdir()

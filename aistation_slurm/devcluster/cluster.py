@@ -27,9 +27,10 @@ from aistation_slurm.devcluster.nodes import resume_ours, wait_idle
 from aistation_slurm.devcluster.packages import require
 from aistation_slurm.devcluster.paths import Paths, paths_of
 from aistation_slurm.devcluster.plan import Wishes, make_record, raise_if_no_memory, raise_if_occupied
-from aistation_slurm.devcluster.processes import MARK, Process, end_all, read_processes, with_children
+from aistation_slurm.devcluster.processes import Process, end_all, read_processes
 from aistation_slurm.devcluster.processes import services as services_of
 from aistation_slurm.devcluster.record import ClusterRecord, known_record, load_record, save_record
+from aistation_slurm.devcluster.signs import of_cluster, signs_of
 from aistation_slurm.devcluster.steps import Say, Steps
 from aistation_slurm.devcluster.users import release_users, use_users
 from aistation_slurm.errors import DevClusterError
@@ -224,14 +225,16 @@ def down(name: str, *, say: Say) -> bool:
         steps = Steps(say)
         record = load_record_if_whole(paths)
         with steps.step("processes"):
-            end_all(lambda found: with_children(found, [each for each in found if is_of(each, paths)]))
+            signs = [signs_of(paths, record, node) for node in record.nodes] if record else []
+            end_all(lambda found: of_cluster(found, paths, signs))
         if record and record.layout == "netns":
             with steps.step("network"):
                 unplug_all(record)
         with steps.step("users"):
             release_users(paths.base, paths.name)
         with steps.step("files"):
-            remove_cgroups(record)
+            if record:
+                remove_cgroups(record)
             remove_files(paths)
         paths.lock.unlink(missing_ok=True)
     steps.total(f"{name} is gone")
@@ -244,10 +247,3 @@ def load_record_if_whole(paths: Paths) -> ClusterRecord | None:
         return load_record(paths)
     except DevClusterError:
         return None
-
-
-def is_of(process: Process, paths: Paths) -> bool:
-    """True for a process that the cluster started, or that one of its jobs is."""
-    environ = process.environ
-    in_job = "SLURMD_NODENAME" in environ and environ.get("SLURM_CONF") == str(paths.slurm_conf)
-    return environ.get(MARK) == paths.name or in_job

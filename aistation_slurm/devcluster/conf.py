@@ -20,9 +20,9 @@ FREEZER = Path("/sys/fs/cgroup/freezer")
 def proctrack(freezer: Path = FREEZER) -> str:
     """Return the process tracking that works with what is mounted.
 
-    Version 1's freezer gives each node's jobs cgroups of their own. Of version 2 the plugin wants a systemd scope for each
-    slurmd (IgnoreSystemd or not), which many of them on one machine, or in a container, don't get: there, and without any
-    cgroups, the kernel's process tree serves, with slurmstepd as the reaper of what its jobs leave behind.
+    Version 1's freezer holds on to what a job daemonised, with one cgroup for each node's jobs. Of version 2 the plugin
+    wants a systemd scope for each slurmd, which many of them on one machine, or in a container, don't get: there, and
+    without any cgroups, the kernel's process tree has to do.
     """
     return "proctrack/cgroup" if _writable(freezer) else "proctrack/linuxproc"
 
@@ -76,6 +76,8 @@ def _defaults(paths: Paths) -> dict[str, str]:
 def _fixed(paths: Paths, record: ClusterRecord) -> dict[str, str]:
     return {
         "ClusterName": record.slurm_cluster,
+        "FirstJobId": str(record.job_ids.start),
+        "MaxJobId": str(record.job_ids.stop - 1),
         "SlurmctldHost": f"{socket.gethostname().split('.')[0]}({record.address})",
         "SlurmUser": SLURM_USER,
         "SlurmctldPort": str(record.ports.slurmctld),

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aistation_slurm.devcluster import network
-from aistation_slurm.devcluster.cgroups import node_cgroup
 from aistation_slurm.devcluster.cluster import DevCluster, bring_up
 from aistation_slurm.devcluster.processes import (
     NodeSigns,
@@ -22,6 +21,7 @@ from aistation_slurm.devcluster.processes import (
     with_children,
 )
 from aistation_slurm.devcluster.record import NodeRecord
+from aistation_slurm.devcluster.signs import signs_of
 from aistation_slurm.errors import DevClusterError, UnknownNameError, UsageError
 
 NODE_FAULTS = {
@@ -76,24 +76,14 @@ def strike(cluster: DevCluster, kind: str, node_name: str = "") -> Struck:
             raise UsageError(f"{kind} takes no node")
         return _strike_cluster(cluster, kind)
     if not node_name:
-        raise UsageError(f"{kind} needs a node", hint=f"one of {', '.join(n.name for n in cluster.record.nodes[:4])}...")
+        raise UsageError(
+            f"{kind} needs a node", hint=f"one of {', '.join(n.name for n in cluster.record.nodes[:4])}..."
+        )
     return _NODE_ACTIONS[kind](cluster, cluster.record.node(node_name))
 
 
-def signs_of(cluster: DevCluster, node: NodeRecord) -> NodeSigns:
-    """Return what the node's processes are known by."""
-    return NodeSigns(
-        mark=f"{cluster.record.name}/{node.name}",
-        name=node.name,
-        slurm_conf=str(cluster.paths.slurm_conf),
-        spool=str(cluster.paths.spool / node.name),
-        netns=network.netns_inode(cluster.record, node) if cluster.record.layout == "netns" else 0,
-        cgroup=node_cgroup(node.name),
-    )
-
-
 def _kill_node(cluster: DevCluster, node: NodeRecord) -> Struck:
-    signs = signs_of(cluster, node)
+    signs = signs_of(cluster.paths, cluster.record, node)
     # Stopped first, so that nothing of it starts something else while we go through them; the stop is the moment it dies.
     at = _now_ms()
     signal_all(_of(signs), signal.SIGSTOP)
@@ -104,7 +94,7 @@ def _kill_node(cluster: DevCluster, node: NodeRecord) -> Struck:
 
 
 def _hang_node(cluster: DevCluster, node: NodeRecord) -> Struck:
-    signs = signs_of(cluster, node)
+    signs = signs_of(cluster.paths, cluster.record, node)
     at = _now_ms()
     return Struck("hang-node", node.name, at, signal_all(_of(signs), signal.SIGSTOP))
 
@@ -127,7 +117,7 @@ def _heal_node(cluster: DevCluster, node: NodeRecord) -> Struck:
     if cluster.record.layout == "netns":
         network.plug_in(cluster.record)
         network.set_cable(cluster.record, node, up=True)
-    continued = signal_all(_of(signs_of(cluster, node)), signal.SIGCONT)
+    continued = signal_all(_of(signs_of(cluster.paths, cluster.record, node)), signal.SIGCONT)
     at = _now_ms()
     wanted = [each for each in (*cluster.node_side(), *cluster.our_side()) if each.node == node.name]
     return Struck("heal-node", node.name, at, continued + len(bring_up(cluster, wanted)))

@@ -18,7 +18,9 @@ def need_root() -> None:
         NeedsRoot: it isn't.
     """
     if os.geteuid() != 0:
-        raise NeedsRoot("a one-machine cluster needs root: it starts daemons and makes users", hint="the same with sudo")
+        raise NeedsRoot(
+            "a one-machine cluster needs root: it starts daemons and makes users", hint="the same with sudo"
+        )
 
 
 @contextmanager

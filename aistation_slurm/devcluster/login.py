@@ -52,7 +52,9 @@ def become(cluster: DevCluster, argv: tuple[str, ...], *, user: str | None, cwd:
     except KeyError:
         raise UnknownNameError("user", user, where=cluster.record.name, known=cluster.record.users) from None
     need_root()
-    return Prepared(argv, login_env(cluster, account, os.environ), cwd or Path(account.pw_dir), account)
+    home = Path(account.pw_dir)
+    folder = cwd or (home if home.is_dir() else Path("/"))  # as login(1) does
+    return Prepared(argv, login_env(cluster, account, os.environ), folder, account)
 
 
 def login_env(cluster: DevCluster, account: pwd.struct_passwd, caller: Mapping[str, str]) -> dict[str, str]:

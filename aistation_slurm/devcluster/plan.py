@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from aistation_slurm.spec import ClusterSpec
 
 # Up to here each node gets its own network namespace and agent unless told otherwise.
 FEW_NODES = 16
+MOST_CLUSTERS = 60
 MEMORY_BASE, MEMORY_PER_NODE = 400, 8  # MiB
 
 
@@ -54,6 +55,7 @@ def make_record(spec: ClusterSpec, wishes: Wishes, paths: Paths, old: ClusterRec
         tag=old.tag if old else f"{paths.name[:6]}{secrets.token_hex(2)}",
         layout=layout,
         subnet=subnet,
+        slot=old.slot if old and old.slot >= 0 else choose_slot(each.slot for each in others),
         ports=ports,
         nodes=tuple(_node(name, index, layout, subnet, ports) for index, name in enumerate(names)),
         users=tuple(spec.users()),
@@ -62,6 +64,19 @@ def make_record(spec: ClusterSpec, wishes: Wishes, paths: Paths, old: ClusterRec
         daemon=_wish(wishes.daemon, old and old.daemon, layout == "netns"),
         page=_wish(wishes.page, old and old.page, False),
     )
+
+
+def choose_slot(taken: Iterable[int]) -> int:
+    """Return the lowest number that no other cluster has.
+
+    Raises:
+        DevClusterError: Slurm's job ids (67 million) don't suffice for one more.
+    """
+    used = set(taken)
+    free = next(each for each in range(len(used) + 1) if each not in used)
+    if free >= MOST_CLUSTERS:
+        raise DevClusterError(f"{MOST_CLUSTERS} clusters are the most on one machine", hint="take one down")
+    return free
 
 
 def choose_layout(nodes: int) -> Layout:

@@ -35,9 +35,7 @@ def choose_ports(nodes: int, *, taken: Collection[int]) -> Ports:
     start = _free_run(nodes + 5, taken)
     web = WEB if _usable(WEB, taken) else start + 3
     heartbeat = HEARTBEAT if _usable(HEARTBEAT, taken) else start + 4
-    return Ports(
-        slurmctld=start, slurmdbd=start + 1, mariadb=start + 2, heartbeat=heartbeat, web=web, slurmd=start + 5
-    )
+    return Ports(slurmctld=start, slurmdbd=start + 1, mariadb=start + 2, heartbeat=heartbeat, web=web, slurmd=start + 5)
 
 
 def _free_run(length: int, taken: Collection[int]) -> int:

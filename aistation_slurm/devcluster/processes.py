@@ -35,7 +35,9 @@ class Process:
     """Only what tells whose it is."""
     netns: int = 0
     freezer: str = ""
-    """Its cgroup (of the freezer, or of version 2)."""
+    """Its cgroup of the freezer."""
+    log: str = ""
+    """Of a slurmstepd, which wipes its environment: the log of its node's slurmd, which it holds open."""
 
     @property
     def program(self) -> str:
@@ -75,6 +77,7 @@ def _read(entry: Path) -> Process | None:
         environ={key: value for key, _, value in pairs if key in _KEPT},
         netns=(entry / "ns/net").stat().st_ino,
         freezer=_freezer(_text(entry / "cgroup")),
+        log=_node_log(entry) if argv.startswith((b"slurmstepd", b"/usr/sbin/slurmstepd")) else "",
     )
 
 
@@ -83,9 +86,13 @@ def _text(path: Path) -> str:
 
 
 def _freezer(cgroups: str) -> str:
-    rows = [line.split(":", 2) for line in cgroups.splitlines() if line.count(":") >= 2]
-    by_freezer = next((path for _, controllers, path in rows if controllers == "freezer"), "")
-    return by_freezer or next((path for number, _, path in rows if number == "0"), "")
+    rows = (line.split(":", 2) for line in cgroups.splitlines())
+    return next((path for _, controllers, path in rows if controllers == "freezer"), "")
+
+
+def _node_log(entry: Path) -> str:
+    targets = (os.readlink(each) for each in (entry / "fd").iterdir())
+    return next((target for target in targets if "/log/slurmd." in target), "")
 
 
 def services(processes: Sequence[Process], cluster: str) -> dict[str, Process]:
@@ -109,11 +116,12 @@ class NodeSigns:
     """`CLUSTER/NODE` in the environment of its slurmd, and of what slurmd starts."""
     name: str
     slurm_conf: str
-    spool: str
+    log: str
+    """The log of its slurmd."""
+    job_ids: range
+    """The job ids of its cluster."""
     netns: int = 0
     """Inode of its network namespace; 0 where it has none of its own."""
-    cgroup: str = ""
-    """What the path of its jobs' cgroups begins with; '' where there are none."""
 
 
 def of_node(processes: Sequence[Process], node: NodeSigns) -> list[Process]:
@@ -126,9 +134,18 @@ def _is_of(process: Process, node: NodeSigns) -> bool:
     return (
         environ.get(NODE_MARK) == node.mark
         or (node.netns != 0 and process.netns == node.netns)
-        or (node.cgroup != "" and f"{process.freezer}/".startswith(f"{node.cgroup}/"))
+        or process.log == node.log
+        or job_in_cgroup(process.freezer, node.name) in node.job_ids
         or (environ.get("SLURMD_NODENAME") == node.name and environ.get("SLURM_CONF") == node.slurm_conf)
     )
+
+
+def job_in_cgroup(path: str, node: str) -> int:
+    """Return the job id of the cgroup `/slurm_NODE/uid_UID/job_ID/...`, or -1 where it is none of the node's."""
+    words = path.split("/")
+    if len(words) > 3 and words[1] == f"slurm_{node}" and words[3].startswith("job_") and words[3][4:].isdecimal():
+        return int(words[3][4:])
+    return -1
 
 
 def with_children(processes: Sequence[Process], roots: Iterable[Process]) -> list[Process]:

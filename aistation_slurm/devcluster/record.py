@@ -11,6 +11,7 @@ from aistation_slurm.devcluster.paths import Paths, names
 from aistation_slurm.errors import DevClusterError, UnknownNameError
 from aistation_slurm.render import write_whole
 
+JOB_IDS = 1_000_000
 Layout = Literal["loopback", "netns"]
 
 
@@ -48,6 +49,8 @@ class ClusterRecord(_Record):
     layout: Layout
     subnet: int = 0
     """The third byte of `10.213.N.0/24`; 0 without network namespaces."""
+    slot: int = -1
+    """The clusters of this machine are counted from 0; tells their job ids apart."""
     ports: Ports
     nodes: tuple[NodeRecord, ...]
     users: tuple[str, ...]
@@ -61,6 +64,14 @@ class ClusterRecord(_Record):
     def address(self) -> str:
         """The address that its controller listens on: the bridge's, or loopback."""
         return f"10.213.{self.subnet}.1" if self.layout == "netns" else "127.0.0.1"
+
+    @property
+    def job_ids(self) -> range:
+        """The job ids that the cluster hands out, and no other cluster of this machine.
+
+        The cgroups that Slurm makes (`/slurm_NODE/uid_UID/job_ID`) don't name the cluster, and nodes may be namesakes.
+        """
+        return range(self.slot * JOB_IDS + 1, (self.slot + 1) * JOB_IDS)
 
     @property
     def bridge(self) -> str:

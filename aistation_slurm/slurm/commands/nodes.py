@@ -33,7 +33,7 @@ def show_nodes(*node_names: str) -> Command[list[Node]]:
     only = (",".join(node_names),) if node_names else ()
     return Command(
         ("scontrol", "-a", "-d", "-o", "show", "node", *only),
-        read=lambda text: [_node(keyed(record, KEYS)) for record in records(text, "NodeName")],
+        read=lambda text: [_node(keyed(record, KEYS, needs=("NodeName", "State"))) for record in records(text, "NodeName")],
     )
 
 
@@ -44,7 +44,7 @@ def _node(row: Row) -> Node:
         name=row["NodeName"],
         address=row.get("NodeAddr", ""),
         hostname=row.get("NodeHostName", ""),
-        port=read_count(row.get("Port", "0"))  # 22.05 leaves it out where it is SlurmdPort,
+        port=read_count(row.get("Port", "0")),  # 22.05 leaves it out where it is SlurmdPort
         state=NodeState.parse(row["State"]),
         reason=reason,
         reason_user=reason_user,

@@ -6,8 +6,9 @@ Between two rounds it keeps only what saves it work; a daemon that starts anew l
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from aistation_slurm.errors import SlurmError
 from aistation_slurm.faults import incidents
@@ -20,6 +21,7 @@ from aistation_slurm.faults.decide import (
     candidates_for_return,
     decide_losses,
     decide_returns,
+    is_counted_on,
     suspects,
 )
 from aistation_slurm.faults.probe import Answer, Sign, probe_all
@@ -34,6 +36,7 @@ QUIET_EVERY = timedelta(seconds=5)
 BUSY_EVERY = timedelta(seconds=1)
 ASK_AGAIN = timedelta(seconds=2)
 """How long a slurmd that answered is not asked again: each question is a line in its log."""
+CONTROLS = 3
 BLIND_FOR = timedelta(seconds=3)
 CHANGED = timedelta(seconds=5)
 """How long a change that we ordered may take to show."""
@@ -113,15 +116,35 @@ class Watch:
         ]
         if not asked:
             return []
-        answers = self.probe([each.node for each in asked])
+        controls = self._controls(nodes, beats, now)
+        answers = self._ask([*(each.node for each in asked), *controls])
         now = self.tools.clock()
         for name, answer in answers.items():
             if answer.sign is Sign.ANSWERS:
                 self._answered_at[name] = now
         still = self._still_silent(asked, now)
         lately = incidents.lost_since(self.tools.engine, now - self.tools.policy.breaker_period)
-        steps = decide_losses(still, answers, total=len(nodes), lost_lately=lately, policy=self.tools.policy)
+        steps = decide_losses(
+            still,
+            answers,
+            total=len(nodes),
+            lost_lately=lately,
+            policy=self.tools.policy,
+            controls=[answers[each.name] for each in controls],
+        )
         return self._carry_out(steps, now)
+
+    def _controls(self, nodes: Iterable[Node], beats: Beats, now: datetime) -> list[Node]:
+        """Return a few nodes that beat: if none of their slurmds answers, it is our asking that is broken."""
+        well = (each for each in nodes if is_counted_on(each) and self._is_heard(beats, each, now))
+        return list(islice(well, CONTROLS))
+
+    def _ask(self, nodes: Sequence[Node]) -> dict[str, Answer]:
+        if all(each.port for each in nodes):
+            return self.probe(nodes)
+        port = self.tools.slurm.read.config().get("SlurmdPort", "")
+        usual = int(port) if port.isdecimal() else 0
+        return self.probe([each if each.port else replace(each, port=usual) for each in nodes])
 
     def _still_silent(self, asked: Iterable[Suspect], now: datetime) -> list[Suspect]:
         """Leave out who was heard while we asked."""
@@ -167,7 +190,7 @@ class Watch:
         heard = [each for each in several if self._is_heard(beats, each, now)]
         self._answering_since = {
             name: self._answering_since.get(name, now)
-            for name, answer in self.probe(heard).items()
+            for name, answer in self._ask(heard).items()
             if answer.sign is Sign.ANSWERS
         }
         now = self.tools.clock()

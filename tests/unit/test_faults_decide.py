@@ -109,9 +109,15 @@ def test_a_node_in_no_partition_is_left_alone():
     assert not is_counted_on(a_node(partitions=()))
 
 
-def decide(answers, *, total=95, lately=(), silence=3.14):
+def decide(answers, *, total=95, lately=(), silence=3.14, controls=(ANSWERS,)):
     found = [Suspect(a_node(name), timedelta(seconds=silence)) for name in answers]
-    return decide_losses(found, answers, total=total, lost_lately=lately, policy=POLICY)
+    return decide_losses(found, answers, total=total, lost_lately=lately, policy=POLICY, controls=controls)
+
+
+@pytest.mark.parametrize("controls", [(), (SILENT, Answer(Sign.UNKNOWN, "no route"))])
+def test_where_no_other_slurmd_answers_either_it_may_be_us_and_nothing_is_done(controls):
+    (step,) = decide({"n1": SILENT}, controls=controls)
+    assert str(step) == "leave n1: no other slurmd answers us either, so that it may be us"
 
 
 def test_two_bad_signals_mark_a_node_down_and_the_reason_says_which():
@@ -137,7 +143,7 @@ def test_a_suspect_without_an_answer_is_left_alone():
 
 def test_what_somebody_drained_before_stands_in_the_reason():
     suspect = Suspect(a_node(state="MIXED+DRAIN", reason="bad fan"), timedelta(seconds=3))
-    (step,) = decide_losses([suspect], {"n1": SILENT}, total=4, lost_lately=(), policy=POLICY)
+    (step,) = decide_losses([suspect], {"n1": SILENT}, total=4, lost_lately=(), policy=POLICY, controls=[ANSWERS])
     assert step.reason.endswith("slurmd does not answer (drained before: bad fan)")
 
 

@@ -72,7 +72,8 @@ class Node:
     name: str
     address: str = ""
     hostname: str = ""
-    port: int = 6818
+    port: int = 0
+    """Of its slurmd; 0 where Slurm leaves it out, since it is SlurmdPort."""
     state: NodeState
     reason: str = ""
     reason_user: str = ""
@@ -195,7 +196,7 @@ class Account:
 
     name: str
     description: str = ""
-    organization: str = ""
+    """In lower case, however it was given: sacctmgr makes it so."""
     coordinators: tuple[str, ...] = ()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ClusterShell.NodeSet import NodeSet, NodeSetException
+from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 
 from aistation_slurm.errors import SlurmUnreadable
 
@@ -15,10 +15,10 @@ def expand(text: str) -> tuple[str, ...]:
     Raises:
         SlurmUnreadable: it is no node list.
     """
-    if text in {"", "(null)", "None"}:
+    if text in {"", "(null)", "None", "None assigned"}:
         return ()
     try:
-        return tuple(NodeSet(text))
+        return tuple(NodeSet(text, resolver=RESOLVER_NOGROUP))
     except NodeSetException as error:
         raise SlurmUnreadable(f"{text!r} is no node list: {error}") from error
 
@@ -28,7 +28,7 @@ def fold(names: Iterable[str]) -> str:
 
     Only the last number is folded: NodeSet would make `gpu[1-2]-01` of `gpu1-01,gpu2-01`, which Slurm can't read.
     """
-    nodes = NodeSet.fromlist(list(names))
+    nodes = NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP)
     nodes.fold_axis = (-1,)
     return str(nodes)
 

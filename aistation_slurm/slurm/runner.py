@@ -62,14 +62,15 @@ class LocalRunner:
         process = self._start(argv)
         try:
             out, err = process.communicate(stdin.encode("utf-8", "surrogateescape"), timeout)
-        except subprocess.TimeoutExpired as error:
+        except BaseException as error:  # Ctrl-C too must leave nothing behind
+            _kill(process)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
             raise SlurmUnreachable(
                 f"no answer within {timeout:g} s",
                 where=shown(argv),
                 hint="is slurmctld alive? `scontrol ping` says so; see its log",
             ) from error
-        finally:
-            _end(process)
         return Completed(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
 
     def _start(self, argv: tuple[str, ...]) -> subprocess.Popen[bytes]:
@@ -103,12 +104,11 @@ def _without_strays(env: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in env.items() if key in _KEPT or not key.startswith(_STRAY)}
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Leave neither the process nor its children behind; nothing is left to do where it has ended by itself."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Leave neither the process nor any of its group behind, nor a pipe open."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             with suppress(OSError):

@@ -14,7 +14,7 @@ Tres = dict[str, int]
 
 _GRES = re.compile(
     r"(?:gres[:/])?(?P<name>[A-Za-z_]\w*)"
-    r"(?::(?P<type>[A-Za-z_][\w.\-]*|\(null\)|\d+[A-Za-z_.\-][\w.\-]*))?"
+    r"(?::(?P<type>[A-Za-z_][\w.\-]*|\(null\)|(?!\d+[KMGTP](?:$|\())\d+[A-Za-z_.\-][\w.\-]*))?"
     r"(?:[:=](?P<count>\d{1,19})(?P<unit>[KMGTP]?))?"
     r"(?:\((?:S:|IDX:|CNT:)?(?P<where>[^()]*)\))?"
 )

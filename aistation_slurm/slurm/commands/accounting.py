@@ -20,7 +20,7 @@ QOS_FIELDS = (
     "GrpSubmit", "MaxTRES", "MaxTRESPerNode", "MaxTRESPU", "MaxTRESPA", "MaxJobsPU", "MaxSubmitPU", "MaxJobsPA",
     "MaxSubmitPA", "MaxWall", "Description",
 )  # fmt: skip
-ACCOUNT_FIELDS = ("Account", "Coordinators", "Organization", "Description")
+ACCOUNT_FIELDS = ("Account", "Coordinators", "Description")
 USER_FIELDS = ("User", "DefaultAccount", "AdminLevel")
 ASSOCIATION_FIELDS = (
     "Cluster", "Account", "User", "Partition", "ParentName", "Share", "QOS", "DefaultQOS", "GrpTRES", "GrpJobs",
@@ -34,7 +34,7 @@ def show_qos() -> Command[list[Qos]]:
 
 
 def show_accounts() -> Command[list[Account]]:
-    """Every account."""
+    """Every account; not its organization: a bar in that one would shift the description, which holds our mark."""
     return _show("account", ACCOUNT_FIELDS, _account, "withcoord")
 
 
@@ -86,7 +86,6 @@ def _account(row: Row) -> Account:
     return Account(
         name=row["Account"],
         description=row["Description"],
-        organization=row["Organization"],
         coordinators=names(row["Coordinators"]),
     )
 

@@ -76,8 +76,9 @@ def piped(text: str, fields: Sequence[str]) -> list[Row]:
     r"""Return the rows of `sacctmgr -nP`, which knows no mark but `|`: the last field may hold bars and newlines.
 
     Raises:
-        SlurmUnreadable: a row has too few fields.
+        SlurmUnreadable: a row has too few fields, or the last one is cut short.
     """
+    _check_whole(text)
     found: list[Row] = []
     last = fields[-1]
     for line in text.splitlines():
@@ -91,10 +92,13 @@ def piped(text: str, fields: Sequence[str]) -> list[Row]:
     return found
 
 
-def keyed(line: str, keys: Sequence[str]) -> Row:
+def keyed(line: str, keys: Sequence[str], *, needs: Sequence[str]) -> Row:
     """Return the known keys of `Key=value Key=value`; a key that is not there is not in the answer.
 
     A key that was seen already is no key but a part of somebody's text, such as `Reason=was State=IDLE before`.
+
+    Raises:
+        SlurmUnreadable: one of those that it needs is not there.
     """
     row: Row = {}
     key, start = "", 0
@@ -106,11 +110,18 @@ def keyed(line: str, keys: Sequence[str]) -> Row:
         key, start = match[1], match.end()
     if key:
         row[key] = line[start:].strip()
+    if missing := [each for each in needs if each not in row]:
+        raise SlurmUnreadable(f"no {' nor '.join(missing)} in {_short(line)}")
     return row
 
 
 def records(text: str, first_key: str) -> Iterator[str]:
-    """Yield what `scontrol -o` printed for each thing; a record begins where a line begins with `first_key=`."""
+    """Yield what `scontrol -o` printed for each thing; a record begins where a line begins with `first_key=`.
+
+    Raises:
+        SlurmUnreadable: the last record is cut short, or something stands before the first.
+    """
+    _check_whole(text)
     for part in re.split(rf"^(?={re.escape(first_key)}=)", text, flags=re.MULTILINE):
         if part.startswith(f"{first_key}="):
             yield part.rstrip("\n")
@@ -126,6 +137,11 @@ def bare(text: str) -> str:
 def names(text: str) -> tuple[str, ...]:
     """Return the names of `a,b`; nothing where Slurm says that there is none, or that all are meant."""
     return () if text == "ALL" else tuple(filter(None, bare(text).split(",")))
+
+
+def _check_whole(text: str) -> None:
+    if text and not text.endswith("\n"):
+        raise SlurmUnreadable(f"the answer ends in the middle of a line: {_short(text[-40:])}")
 
 
 @lru_cache

@@ -22,6 +22,7 @@ KEYS = (
     "Reason", "Comment", "Extra", "InstanceId", "InstanceType", "ReservationName", "TLSCertTokenSet",
     "TLSCertLastRenewal", "Topology", "Parameters",
 )  # fmt: skip
+NEEDED = ("NodeName", "State")
 # `disk full [root@1795471498]`; of a reason of several lines, the second and later ones follow the bracket.
 _REASON = re.compile(
     r"(?P<first>.*?) ?\[(?P<user>[^\[\]@\s]+)@(?P<time>[^\[\]@\s]+)\](?:\s{7}(?P<rest>.*))?", re.DOTALL
@@ -33,7 +34,7 @@ def show_nodes(*node_names: str) -> Command[list[Node]]:
     only = (",".join(node_names),) if node_names else ()
     return Command(
         ("scontrol", "-a", "-d", "-o", "show", "node", *only),
-        read=lambda text: [_node(keyed(record, KEYS, needs=("NodeName", "State"))) for record in records(text, "NodeName")],
+        read=lambda text: [_node(keyed(record, KEYS, needs=NEEDED)) for record in records(text, NEEDED[0])],
     )
 
 

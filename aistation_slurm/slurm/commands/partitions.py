@@ -17,13 +17,17 @@ KEYS = (
     "MaxMemPerCPU", "MaxMemPerNode", "ResumeTimeout", "SuspendTimeout", "SuspendTime", "PowerDownOnIdle", "TRES",
     "TRESBillingWeights", "Topology",
 )  # fmt: skip
+NEEDED = ("PartitionName", "State")
 
 
 def show_partitions() -> Command[list[Partition]]:
     """Every partition, hidden ones too (`-a`)."""
     return Command(
         ("scontrol", "-a", "-o", "show", "partition"),
-        read=lambda text: [_partition(keyed(record, KEYS)) for record in records(text, "PartitionName")],
+        read=lambda text: [
+            _partition(keyed(record, KEYS, needs=("PartitionName", "State")))
+            for record in records(text, "PartitionName")
+        ],
     )
 
 

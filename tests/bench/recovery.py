@@ -95,9 +95,9 @@ class Bench:
         return log
 
     def fault(self, kind: str, node: str) -> float:
-        """Return when the fault took effect, by its own answer (the last number of its line, unix ms)."""
+        """Return when the fault took effect, by its own answer (unix ms, first in its line)."""
         answer = ours("dev", "fault", "--name", self.name, kind, node)
-        return int(answer.split()[-1]) / 1000
+        return int(answer.split()[0]) / 1000
 
     def idle_again(self) -> None:
         until = time.monotonic() + PATIENCE

@@ -48,10 +48,10 @@ def nodeset(group: str) -> str:
 def partition_line(name: str, group: GpuGroup, *, is_default: bool = False) -> str:
     """Return the group as a partition.
 
-    A job that says nothing gets its GPUs' share of the node's CPUs and memory. Memory goes by CPU rather than by GPU
-    where GPUs are shared: a share is no GPU, and would take the whole node's memory.
+    A job that says nothing gets its GPUs' share of the node's CPUs, and memory by its CPUs. Not DefMemPerGPU: a job
+    without GPUs, or with shares of one, would take the whole node's memory, and so does on 22.05, as long as it waits,
+    every other job in the eyes of a quota. The two exclude each other (slurm.conf(5)).
     """
-    per_gpu = group.memory_per_gpu
     return slurm_line(
         {
             "PartitionName": name,
@@ -62,8 +62,7 @@ def partition_line(name: str, group: GpuGroup, *, is_default: bool = False) -> s
             "AllowQos": list(job_qos(group)),
             "QOS": partition_qos(name),
             "DefCpuPerGPU": group.cpus_per_gpu,
-            "DefMemPerGPU": None if group.shards_per_node else per_gpu,
-            "DefMemPerCPU": group.memory // group.cpus if group.shards_per_node else None,
+            "DefMemPerCPU": group.memory // group.cpus,
             "MaxTime": write_duration(group.max_time),
             "DefaultTime": write_duration(group.default_time) if group.default_time else None,
         }

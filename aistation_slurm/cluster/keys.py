@@ -17,8 +17,8 @@ FAST_START = {
 }
 LISTS = frozenset({"GresTypes", "AccountingStorageTRES", "AccountingStorageEnforce", "SchedulerParameters"})
 """Keys that may hold more than we ask for."""
-ADVISED = frozenset({"SchedulerParameters", "PriorityWeightAge", "PriorityWeightQOS"})
-"""Keys without which all works, only later or in another order."""
+ADVISED = frozenset({"SchedulerParameters", "PriorityWeightAge", "PriorityWeightQOS", "EnforcePartLimits"})
+"""Keys without which all works, only later or in another order, or what can never start waits for ever."""
 
 
 def site_keys(spec: ClusterSpec) -> dict[str, str]:
@@ -39,6 +39,7 @@ def site_keys(spec: ClusterSpec) -> dict[str, str]:
         "PreemptType": "preempt/qos",
         "PreemptMode": "REQUEUE",
         "JobRequeue": "1",
+        "EnforcePartLimits": "ALL",
         "SchedulerParameters": ",".join(f"{key}={value}" for key, value in FAST_START.items()),
     }
 

@@ -19,15 +19,16 @@ def tres_of(
 ) -> Tres:
     """Return the quota as TRES.
 
-    A limit on GPUs alone strands GPUs: whoever takes all CPUs with one GPU leaves seven that nobody can use. So CPUs
-    and memory follow from the GPUs, `spare` (for development environments) on top, where the quota doesn't say.
+    A limit on GPUs alone strands GPUs: whoever takes all CPUs with one GPU leaves seven that nobody can use. So, where
+    the quota doesn't say, CPUs and memory follow from the GPUs. One GPU's share more, for something small beside the
+    training and so that it is the GPUs that a waiting job is told of; `spare` for development environments.
     """
     tres: Tres = {}
     if quota.gpu is not None:
         tres = {
             "gres/gpu": quota.gpu,
-            "cpu": quota.gpu * cpus_per_gpu + spare_cpus,
-            "mem": quota.gpu * memory_per_gpu + spare_memory,
+            "cpu": (quota.gpu + 1) * cpus_per_gpu + spare_cpus,
+            "mem": (quota.gpu + 1) * memory_per_gpu + spare_memory,
         }
     said = {"gres/shard": quota.shards, "cpu": quota.cpu, "mem": quota.memory}
     return tres | {name: amount for name, amount in said.items() if amount is not None}

@@ -145,7 +145,8 @@ def status(name: str, as_json: bool) -> None:
         show_json(found)
     else:
         say(f"{found.name}: {found.layout}, {len(found.nodes)} nodes, {found.state_folder}")
-        show_table(["daemon", "state", "pid", "node"], [(d.name, d.state, d.pid or "", d.node) for d in found.daemons])
+        rows = [(each.name, each.state, each.pid or "", each.node) for each in found.daemons]
+        show_table(["daemon", "state", "pid", "node"], rows)
     if not found.is_whole:
         say(f"start what is missing: aistation dev up --name {name}")
 

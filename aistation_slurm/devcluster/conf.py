@@ -1,4 +1,4 @@
-"""The files of the site that the one-machine cluster plays: slurm.conf, slurmdbd.conf, cgroup.conf, aistation.toml."""
+"""The files of the site that a one-machine cluster plays: slurm.conf, slurmdbd.conf, cgroup.conf, aistation.toml."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ FREEZER = Path("/sys/fs/cgroup/freezer")
 def proctrack(freezer: Path = FREEZER) -> str:
     """Return the process tracking that works with what is mounted.
 
-    Version 1's freezer holds on to what a job daemonised, with one cgroup for each node's jobs. Of version 2 the plugin
-    wants a systemd scope for each slurmd, which many of them on one machine, or in a container, don't get: there, and
-    without any cgroups, the kernel's process tree has to do.
+    Version 1's freezer holds on to what a job daemonised. Of version 2 the plugin wants a systemd scope for each
+    slurmd, which many of them on one machine, or in a container, don't get: there, and without any cgroups, the
+    kernel's process tree has to do.
     """
     return "proctrack/cgroup" if _writable(freezer) else "proctrack/linuxproc"
 
@@ -40,7 +40,7 @@ def _writable(freezer: Path) -> bool:
 
 
 def slurm_conf(paths: Paths, record: ClusterRecord, spec: ClusterSpec, site_keys: Mapping[str, str]) -> str:
-    """Return the site's slurm.conf; `site_keys` are what the product needs in it, and win over the defaults of a site."""
+    """Return the site's slurm.conf; `site_keys`, which the product needs in it, win over what a site would have."""
     pairs = _merge(_defaults(paths), site_keys, _fixed(paths, record))
     lines = [slurm_line({key: Raw(value)}) for key, value in pairs.items()]
     nodes = [slurm_line(dict(each)) for each in node_lines(record, spec)]
@@ -94,7 +94,7 @@ def _fixed(paths: Paths, record: ClusterRecord) -> dict[str, str]:
         "AccountingStorageType": "accounting_storage/slurmdbd",
         "AccountingStorageHost": record.address,
         "AccountingStoragePort": str(record.ports.slurmdbd),
-        "AccountingStoragePass": str(paths.munge_socket),  # where slurmdbd is reached by another munged than the site's
+        "AccountingStoragePass": str(paths.munge_socket),  # for slurmdbd it is this, not AuthInfo (man slurm.conf)
     }
 
 

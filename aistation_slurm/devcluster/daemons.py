@@ -8,7 +8,7 @@ import pwd
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def _as_user(user: str) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _log(service: Service):  # type: ignore[no-untyped-def]
+def _log(service: Service) -> Iterator[int]:
     descriptor = os.open(service.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
     try:
         account = pwd.getpwnam(service.user)

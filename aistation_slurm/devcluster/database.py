@@ -59,7 +59,7 @@ def password(paths: Paths) -> str:
 
 
 def init_sql(paths: Paths) -> Path:
-    """Write and return what mariadbd runs at each start: slurmdbd's account is there, with the password that we know."""
+    """Write and return what mariadbd runs at each start: slurmdbd's account exists, with the password that we know."""
     path = paths.mysql / "init.sql"
     word = password(paths)
     who = "'slurm'@'127.0.0.1'"

@@ -84,7 +84,7 @@ def strike(cluster: DevCluster, kind: str, node_name: str = "") -> Struck:
 
 def _kill_node(cluster: DevCluster, node: NodeRecord) -> Struck:
     signs = signs_of(cluster.paths, cluster.record, node)
-    # Stopped first, so that nothing of it starts something else while we go through them; the stop is the moment it dies.
+    # Stopped first, so that nothing of it starts something else meanwhile; the stop is the moment it dies.
     at = _now_ms()
     signal_all(_of(signs), signal.SIGSTOP)
     count = end_all(lambda found: of_node(found, signs))

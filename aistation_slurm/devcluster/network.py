@@ -104,7 +104,7 @@ def is_cut(record: ClusterRecord, node: NodeRecord) -> bool:
 def netns_inode(record: ClusterRecord, node: NodeRecord) -> int:
     """Return the inode of the node's network namespace, or 0 where it isn't there.
 
-    After a reboot the file may be left without a namespace mounted on it; then it lies on the file system of its folder.
+    A file without a namespace mounted on it, as a reboot may leave it, lies on the file system of its folder.
     """
     try:
         status = (NAMESPACES / record.namespace(node)).stat()

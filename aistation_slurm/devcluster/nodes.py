@@ -64,10 +64,11 @@ def wait_idle(paths: Paths, record: ClusterRecord, *, within: float = 60.0) -> N
         if passing := [each.name for each in absent if each.is_passing]:
             resume(paths, passing)
         if time.monotonic() > give_up:
-            first = absent[0].name
+            first = absent[0]
+            words = "+".join(sorted(first.state.words))
             raise DevClusterError(
-                f"{len(absent)} of {len(record.nodes)} nodes did not come up ({first}: {'+'.join(absent[0].state.words)})",
-                hint=log_tail(paths.log / f"slurmd.{first}.log"),
+                f"{len(absent)} of {len(record.nodes)} nodes did not come up ({first.name}: {words})",
+                hint=log_tail(paths.log / f"slurmd.{first.name}.log"),
             )
         time.sleep(0.1)
 

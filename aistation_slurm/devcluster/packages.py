@@ -1,4 +1,4 @@
-"""The distribution's packages that a cluster is made of: which are missing, and how to get them without side effects."""
+"""The distribution's packages that a cluster is made of: which are missing, and how to get them, and nothing else."""
 
 from __future__ import annotations
 

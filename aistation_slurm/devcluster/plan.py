@@ -49,7 +49,7 @@ def make_record(spec: ClusterSpec, wishes: Wishes, paths: Paths, old: ClusterRec
     others = other_records(paths.base, paths.name)
     ports = _ports(len(names), old, others)
     subnet = _subnet(layout, old, others)
-    agents = _wish(wishes.agents, old and old.agents, layout == "netns")
+    agents = _wish(wishes.agents, old.agents if old else None, layout == "netns")
     return ClusterRecord(
         name=paths.name,
         tag=old.tag if old else f"{paths.name[:6]}{secrets.token_hex(2)}",
@@ -61,8 +61,8 @@ def make_record(spec: ClusterSpec, wishes: Wishes, paths: Paths, old: ClusterRec
         users=tuple(spec.users()),
         slurm_cluster=spec.cluster,
         agents=agents,
-        daemon=_wish(wishes.daemon, old and old.daemon, layout == "netns"),
-        page=_wish(wishes.page, old and old.page, False),
+        daemon=_wish(wishes.daemon, old.daemon if old else None, layout == "netns"),
+        page=_wish(wishes.page, old.page if old else None, False),
     )
 
 

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Collection, Iterator
-from ipaddress import ip_network
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from aistation_slurm.devcluster.record import ClusterRecord, Ports
@@ -27,7 +27,7 @@ def ports_of(record: ClusterRecord) -> set[int]:
 
 
 def choose_ports(nodes: int, *, taken: Collection[int]) -> Ports:
-    """Return free ports: the page's and the heartbeat's usual ones where they are free, and a run of `nodes` for slurmd.
+    """Return free ports: the usual ones of the page and the heartbeat if those are, and a run of `nodes` for slurmd.
 
     Raises:
         DevClusterError: so many in a row are not free.
@@ -79,14 +79,14 @@ def choose_subnet(*, taken: Collection[int]) -> int:
 
 
 def _used_subnets() -> Iterator[int]:
-    wide = ip_network("10.213.0.0/16")
+    wide = IPv4Network("10.213.0.0/16")
     for command in (("ip", "-j", "-4", "route"), ("ip", "-j", "-4", "addr")):
         answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         for each in json.loads(answer or "[]"):
             spots = [each.get("dst", "")] + [a.get("local", "") for a in each.get("addr_info", [])]
             for spot in spots:
                 if spot.startswith("10.213."):
-                    network = ip_network(spot, strict=False)
+                    network = IPv4Network(spot, strict=False)
                     yield from SUBNETS if network.supernet_of(wide) else (int(spot.split(".")[2]),)
 
 

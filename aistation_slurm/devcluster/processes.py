@@ -1,8 +1,8 @@
 """The processes of this machine: which are a cluster's, a node's, a daemon's; read from /proc, never from a pid file.
 
-Everything that a cluster starts carries marks in its environment, a node's slurmd moreover its network namespace and,
-where there are cgroups, its jobs a cgroup with the node's name. Selecting is pure; only `read_processes` and `signal_all`
-touch the machine.
+Everything that a cluster starts carries marks in its environment; slurmstepd, which wipes its own, holds its node's log
+open; jobs are in their node's network namespace and, where there are cgroups, in one with the node's name. Selecting is
+pure; only `read_processes`, `signal_all` and `end_all` touch the machine.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _read(entry: Path) -> Process | None:
         environ={key: value for key, _, value in pairs if key in _KEPT},
         netns=(entry / "ns/net").stat().st_ino,
         freezer=_freezer(_text(entry / "cgroup")),
-        log=_node_log(entry) if argv.startswith((b"slurmstepd", b"/usr/sbin/slurmstepd")) else "",
+        log=_node_log(entry) if argv.split(b" ")[0].rstrip(b":\0").endswith(b"slurmstepd") else "",
     )
 
 
@@ -125,7 +125,7 @@ class NodeSigns:
 
 
 def of_node(processes: Sequence[Process], node: NodeSigns) -> list[Process]:
-    """Return every process of the node: slurmd, step daemons, the jobs' processes, its agent, and all their children."""
+    """Return every process of the node: slurmd, step daemons, jobs' processes, the agent, and all their children."""
     return with_children(processes, [each for each in processes if _is_of(each, node)])
 
 

@@ -42,14 +42,16 @@ def mariadbd(paths: Paths, record: ClusterRecord) -> Service:
 
 def slurmdbd(paths: Paths, record: ClusterRecord) -> Service:
     """Return slurmdbd; the first time it makes its tables."""
+    ready = partial(answers, record.address, record.ports.slurmdbd)
     return Service("slurmdbd", (find("slurmdbd"), "-D"), paths.log / "slurmdbd.out", user=SLURM_USER,
-                   env=slurm_env(paths), ready=partial(answers, record.address, record.ports.slurmdbd), patience=90)  # fmt: skip
+                   env=slurm_env(paths), ready=ready, patience=90)  # fmt: skip
 
 
 def slurmctld(paths: Paths, record: ClusterRecord) -> Service:
     """Return slurmctld."""
+    ready = partial(answers, record.address, record.ports.slurmctld)
     return Service("slurmctld", (find("slurmctld"), "-D"), paths.log / "slurmctld.out", user=SLURM_USER,
-                   env=slurm_env(paths), ready=partial(answers, record.address, record.ports.slurmctld), patience=60)  # fmt: skip
+                   env=slurm_env(paths), ready=ready, patience=60)  # fmt: skip
 
 
 def slurmrestd(paths: Paths) -> Service:
@@ -62,7 +64,8 @@ def slurmrestd(paths: Paths) -> Service:
 
 def slurmd(paths: Paths, record: ClusterRecord, node: NodeRecord) -> Service:
     """Return the node's slurmd, in the node's network namespace where it has one."""
-    return Service(f"slurmd:{node.name}", (find("slurmd"), "-D", "-N", node.name), paths.log / f"slurmd.{node.name}.out",
+    argv = (find("slurmd"), "-D", "-N", node.name)
+    return Service(f"slurmd:{node.name}", argv, paths.log / f"slurmd.{node.name}.out",
                    node=node.name, netns=_netns(record, node), env=slurm_env(paths))  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def scaled(file: Path, most: int, into: Path) -> Path:
 
 
 def first_nodes(nodes: str, most: int) -> str:
-    """Return the first so many of a node list; a list that can't be read comes back as it is, for the loader to name."""
+    """Return the first so many of a node list; one that can't be read comes back as it is, for the loader to name."""
     try:
         return str(NodeSet(nodes)[:most])
     except NodeSetException:

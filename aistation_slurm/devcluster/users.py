@@ -1,4 +1,4 @@
-"""The Unix users of the teams: made in bulk, marked, counted across the clusters, removed with the last that uses them.
+"""The Unix users of the teams: made in bulk, marked, counted across clusters, removed with the last that uses them.
 
 An account that was there before is used as it is: never changed, never counted, never removed.
 """
@@ -23,7 +23,7 @@ from aistation_slurm.render import write_whole
 
 GECOS = "aistation dev cluster"
 GROUP = "aistation-dev"
-# Above what distributions give to people, and what systemd gives to dynamic users (61184-65519); below the first subuid.
+# Above what distributions give to people and systemd to dynamic users (61184-65519), below the first subuid.
 FIRST_ID, LAST_ID = 70001, 79999
 GROUP_ID = 70000
 
@@ -51,7 +51,7 @@ class UserBook(BaseModel):
 
 
 def use_users(base: Path, cluster: str, wanted: Iterable[str]) -> int:
-    """Make the accounts that are missing, remove those that the cluster used and nobody wants now; return how many were made.
+    """Make the accounts that are missing, remove those that nobody wants any more, and return how many were made.
 
     The book is written before the first account is made, so that an interruption leaves none that nobody knows of.
 
@@ -59,10 +59,10 @@ def use_users(base: Path, cluster: str, wanted: Iterable[str]) -> int:
         DevClusterError: an account can't be made.
     """
     wanted = sorted(set(wanted))
-    with _book(base) as (book, save):
+    with _book(base) as (before, save):
         known = {each.pw_name: each for each in pwd.getpwall()}
         ours = [user for user in wanted if user not in known or known[user].pw_gecos == GECOS]
-        book = book.with_cluster(cluster, ours)
+        book = before.with_cluster(cluster, ours)
         save(book)
         missing = [user for user in ours if user not in known]
         if missing:
@@ -76,8 +76,8 @@ def use_users(base: Path, cluster: str, wanted: Iterable[str]) -> int:
 
 def release_users(base: Path, cluster: str) -> int:
     """Remove the accounts that no other cluster uses, and return how many those were."""
-    with _book(base) as (book, save):
-        book = book.with_cluster(cluster, ())
+    with _book(base) as (before, save):
+        book = before.with_cluster(cluster, ())
         save(book)
         return _remove(base, book, save)
 

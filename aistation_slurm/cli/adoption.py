@@ -13,7 +13,7 @@ from pathlib import Path
 from aistation_slurm.devcluster.daemons import Service, answers, wait_ready
 from aistation_slurm.devcluster.daemons import start as start_service
 from aistation_slurm.devcluster.processes import Process, end_all, read_processes, services
-from aistation_slurm.errors import NeedsRoot
+from aistation_slurm.errors import AistationError, NeedsRoot
 from aistation_slurm.render import write_whole
 from aistation_slurm.settings import SITE_FILE, Settings
 from aistation_slurm.slurm.connect import Slurm
@@ -52,7 +52,11 @@ def adopt(slurm: Slurm, settings: Settings, *, say: Say, ask: Ask) -> None:
             return
         _write(target, imported(slurm))
         say(f"written: {target}")
-    _serve(settings)
+    try:
+        _serve(settings)
+    except AistationError:
+        forget(say=say)  # nothing half done
+        raise
     say(f"the page: http://{settings.web.listen}/")
     say("aistation cluster plan      what the file would change in Slurm; nothing is changed by it")
     say("aistation down              stops the page and forgets this; your Slurm is left as it is")
@@ -68,12 +72,13 @@ def _write(target: Path, text: str) -> None:
 def _serve(settings: Settings) -> None:
     host, _, port = settings.web.listen.rpartition(":")
     user = PAGE_USER if os.geteuid() == 0 else "root"
+    config = {"AISTATION_CONFIG": str(settings.source)} if settings.source else {}
     page = Service(
         "page",
         (sys.executable, "-m", "aistation_slurm", "serve"),
         LOG,
         user=user,
-        env={"SLURM_CONF": str(settings.slurm.conf)},
+        env={"SLURM_CONF": str(settings.slurm.conf), **config},
         ready=partial(answers, host, int(port)),
     )
     if not _pages():

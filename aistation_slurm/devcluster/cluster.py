@@ -23,7 +23,7 @@ from aistation_slurm.devcluster.files import (
 )
 from aistation_slurm.devcluster.lock import locked
 from aistation_slurm.devcluster.network import plug_in, unplug_all
-from aistation_slurm.devcluster.nodes import resume_ours, wait_idle
+from aistation_slurm.devcluster.nodes import lost_its_jobs, resume_ours, wait_idle
 from aistation_slurm.devcluster.packages import require
 from aistation_slurm.devcluster.paths import Paths, paths_of
 from aistation_slurm.devcluster.plan import Wishes, make_record, raise_if_no_memory, raise_if_occupied
@@ -74,8 +74,12 @@ class DevCluster:
         return [*controller_side(self.paths, self.record), *self.node_side(), *self.our_side()]
 
     def node_side(self) -> list[Service]:
-        """Return each node's slurmd."""
-        return [services.slurmd(self.paths, self.record, node) for node in self.record.nodes]
+        """Return each node's slurmd; one that lost its jobs without a word comes back as after a reboot."""
+        logs = {each.log for each in read_processes() if each.log}
+        return [
+            services.slurmd(self.paths, self.record, node, rebooted=lost_its_jobs(self.paths, node.name, logs))
+            for node in self.record.nodes
+        ]
 
     def our_side(self) -> list[Service]:
         """Return our own daemons."""

@@ -38,6 +38,17 @@ class Seen:
         return "DOWN" in self.state.words and self.reason.startswith(_PASSING)
 
 
+def lost_its_jobs(paths: Paths, node: str, logs_of_steps: Collection[str]) -> bool:
+    """True if jobs ran on the node when it died: their scripts or sockets lie in its spool, and no slurmstepd lives.
+
+    `logs_of_steps` are the logs that the living slurmstepds hold open.
+    """
+    if str(paths.log / f"slurmd.{node}.log") in logs_of_steps:
+        return False
+    spool = paths.spool / node
+    return any(spool.glob("job*")) or any(spool.glob(f"{node}_*"))
+
+
 def look(paths: Paths) -> list[Seen]:
     """Return all nodes as slurmctld sees them."""
     answer = run((find("sinfo"), "-h", "-N", "-p", "site", "-O", "NodeList:64,StateComplete:64,Reason:100"),

@@ -28,7 +28,7 @@ _LATER = "nothing is wrong with the request: try again in a moment"
 _Kind = tuple[type[SlurmError], str, str]
 
 _UNREACHABLE: tuple[_Kind, ...] = (
-    (SlurmUnreachable, r"munge (?:en|de)code failed|\bmunged\b|munge\.socket", _SAYS_MUNGE),
+    (SlurmUnreachable, r"munge (?:en|de)code failed|if munged is up|munge\.socket", _SAYS_MUNGE),
     (SlurmUnreachable, r"authentication (?:error|credential|agent)|auth_g_\w+", _SAYS_MUNGE),
     (SlurmUnreachable, r"slurm_persist|\bslurmdbd\b|unable to connect to database|database connection", _SAYS_SLURMDBD),
     (SlurmUnreachable, r"unable to contact (?:the )?slurm|controller not responding", _SAYS_SLURMCTLD),

@@ -153,7 +153,8 @@ def _marked(reason: str) -> str:
 
 def _is_over(done: Completed) -> bool:
     """True where scancel only complains that jobs are gone already."""
-    return all(_OVER.search(line) for line in done.stderr.splitlines() if line.strip())
+    complaints = [line for line in done.stderr.splitlines() if line.strip()]
+    return bool(complaints) and all(_OVER.search(line) for line in complaints)
 
 
 def _is_resumed(done: Completed) -> bool:

@@ -73,7 +73,7 @@ def _first_cut(cells: list[str], *, is_first: bool) -> list[str]:
 
 
 def piped(text: str, fields: Sequence[str]) -> list[Row]:
-    r"""Return the rows of `sacctmgr -nP`, which knows no mark but `|`: the last field may hold bars and newlines.
+    r"""Return the rows of `sacctmgr -nP`, which knows no mark but `|`: the last field may hold bars or newlines.
 
     Raises:
         SlurmUnreadable: a row has too few fields, or the last one is cut short.
@@ -132,6 +132,11 @@ def records(text: str, first_key: str) -> Iterator[str]:
 def bare(text: str) -> str:
     """Return the text, or nothing where Slurm says that there is none."""
     return "" if text in _NOTHING else text
+
+
+def written(text: str) -> str:
+    """Return what a person wrote, be it `None`; nothing only where there is nothing."""
+    return "" if text == "(null)" else text
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from aistation_slurm.slurm.commands.command import Command, Row, bare, fresh_mark, rows
+from aistation_slurm.slurm.commands.command import Command, Row, bare, fresh_mark, rows, written
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.slurm.output_path import output_path
 from aistation_slurm.slurm.states import JobState
@@ -95,10 +95,10 @@ def _queued(row: Row) -> Job:
         elapsed=read_duration(row["TimeUsed"]),
         time_limit=read_duration(row["TimeLimit"]),
         batch_host=bare(row["BatchHost"]),
-        work_dir=bare(row["WorkDir"]),
-        comment=bare(row["Comment"]),
+        work_dir=written(row["WorkDir"]),
+        comment=written(row["Comment"]),
     )
-    return replace(job, stdout=output_path(bare(row["STDOUT"]), job))
+    return replace(job, stdout=output_path(written(row["STDOUT"]), job))
 
 
 def _remembered(row: Row) -> Job:

@@ -1,0 +1,166 @@
+"""Asking by command: what is asked, and what becomes of every kind of answer."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aistation_slurm.errors import SlurmError, SlurmUnreachable, SlurmUnreadable, UnknownToSlurm
+from aistation_slurm.slurm import commands
+from aistation_slurm.slurm.commands.command import fresh_mark, keyed, piped, rows
+from aistation_slurm.slurm.commands.jobs import QUEUE_FIELDS
+from aistation_slurm.slurm.connect import connect
+from aistation_slurm.slurm.readers.cli import CliReader
+from aistation_slurm.slurm.runner import Completed
+
+A_ROW = {
+    "JobID": "7", "ArrayJobID": "7", "ArrayTaskID": "N/A", "Name": "train", "UserName": "ann", "State": "RUNNING",
+    "NumNodes": "1", "NumCPUs": "4", "tres-alloc": "cpu=4,mem=7G,node=1,gres/gpu=2", "PriorityLong": "1", "Nice": "0",
+    "RestartCnt": "0", "exit_code": "0", "WorkDir": "/data",
+}  # fmt: skip
+FREE_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+QUESTIONS: list[Callable[[CliReader], object]] = [
+    CliReader.jobs, CliReader.nodes, CliReader.partitions, CliReader.config, CliReader.controllers, CliReader.qos,
+    CliReader.accounts, CliReader.users, CliReader.associations, CliReader.history, lambda reader: reader.job(7),
+]  # fmt: skip
+
+
+class Answering:
+    """A runner that answers by the first word of the command."""
+
+    def __init__(self, **answers: Completed | Callable[[tuple[str, ...]], str]) -> None:
+        self.answers = answers
+
+    def run(self, argv: tuple[str, ...], *, stdin: str = "", timeout: float = 30) -> Completed:
+        assert timeout == 30
+        answer = self.answers[argv[0]]
+        return answer if isinstance(answer, Completed) else Completed(0, answer(argv), "")
+
+
+def queue_of(*jobs: dict[str, str]) -> Callable[[tuple[str, ...]], str]:
+    """Print the jobs as squeue would: each field followed by the mark that was asked for."""
+
+    def squeue(argv: tuple[str, ...]) -> str:
+        fields = [field.partition(":") for field in argv[-1].split(",")]
+        return "".join("".join(job.get(name, "") + mark for name, _, mark in fields) + "\n" for job in jobs)
+
+    return squeue
+
+
+@given(name=FREE_TEXT, comment=FREE_TEXT, reason=FREE_TEXT)
+def test_no_name_comment_or_reason_shifts_a_field(name, comment, reason):
+    row = A_ROW | {"Name": name, "Comment": comment, "Reason": reason}
+    first, second = CliReader(Answering(squeue=queue_of(row, A_ROW))).jobs()
+    assert first.name == name
+    assert first.comment == (
+        comment if comment not in {"(null)", "N/A", "n/a", "None", "NONE", "None assigned"} else ""
+    )
+    assert (first.user, first.gpus, first.tres["mem"], first.work_dir) == ("ann", 2, 7168, "/data")
+    assert (second.job_id, second.name) == (7, "train")
+
+
+@given(st.lists(st.lists(FREE_TEXT, min_size=3, max_size=3), max_size=4))
+def test_rows_come_back_as_they_were_printed(table):
+    mark = fresh_mark()
+    text = "".join("".join(cell + mark for cell in row) + "\n" for row in table)
+    assert [list(row.values()) for row in rows(text, ("a", "b", "c"), mark)] == table
+
+
+@given(st.one_of(st.text("| ab", max_size=20), st.text("\n ab", max_size=20)))
+def test_a_description_of_bars_or_newlines_stays_the_last_field(description):
+    (row,) = piped(f"face|bob|{description}\n", ("Account", "Coordinators", "Description"))
+    assert (row["Account"], row["Coordinators"]) == ("face", "bob")
+    assert row["Description"].split() == description.split()
+
+
+@given(reason=st.text("aState=NodReason \tA", max_size=40))
+def test_a_reason_that_looks_like_keys_changes_no_other_key(reason):
+    row = keyed(f"NodeName=a State=IDLE Reason={reason} [root@1]", ("NodeName", "State", "Reason"), needs=("State",))
+    assert (row["NodeName"], row["State"]) == ("a", "IDLE")
+    assert row["Reason"] == f"{reason} [root@1]".strip()
+
+
+def test_a_mark_is_another_one_each_time_and_no_width_or_comma_to_squeue():
+    marks = {fresh_mark() for _ in range(100)}
+    assert len(marks) == 100
+    assert not any(set(mark) & set(",:0123456789") for mark in marks)
+
+
+@pytest.mark.parametrize("ask", QUESTIONS)
+@given(text=st.one_of(st.text(), st.text("|=\n\x1f aN0", max_size=200)))
+def test_garbage_is_unreadable_and_never_a_traceback(ask, text):
+    garbage = Completed(0, text, "")
+    reader = CliReader(Answering(squeue=garbage, sacct=garbage, scontrol=garbage, sacctmgr=garbage))
+    try:
+        ask(reader)
+    except SlurmUnreadable as error:
+        assert error.where  # noqa: PT017
+    except UnknownToSlurm:
+        assert not text.strip()
+
+
+@pytest.mark.parametrize("ask", QUESTIONS)
+def test_a_controller_that_is_away_is_unreachable_whatever_is_asked(ask):
+    away = Completed(1, "", "slurm_load error: Unable to contact slurm controller (connect failure)\n")
+    with pytest.raises(SlurmUnreachable):
+        ask(CliReader(Answering(squeue=away, sacct=away, scontrol=away, sacctmgr=away)))
+
+
+def test_controllers_that_are_all_down_are_an_answer():
+    down = Completed(1, "Slurmctld(primary) at a is DOWN\nSlurmctld(backup) at b is DOWN\n** RESTORE **\n", "")
+    found = CliReader(Answering(scontrol=down)).controllers()
+    assert [(each.host, each.is_up, each.is_primary) for each in found] == [("a", False, True), ("b", False, False)]
+
+
+def test_a_job_that_slurmctld_forgot_is_asked_of_slurmdbd():
+    gone = Completed(1, "", "slurm_load_jobs error: Invalid job id specified\n")
+
+    def sacct(argv: tuple[str, ...]) -> str:
+        mark = argv[argv.index("--delimiter") + 1]
+        fields = {"JobID": "7", "JobIDRaw": "7", "JobName": "train", "State": "CANCELLED by 1000", "ExitCode": "0:15"}
+        return "".join(fields.get(field, "") + mark for field in argv[-1].split(",")) + "\n"
+
+    job = CliReader(Answering(squeue=gone, sacct=sacct)).job(7)
+    assert (job.name, job.state.value, job.exit_code) == ("train", "CANCELLED", "0:15")
+
+
+@pytest.mark.parametrize("sacct", [Completed(0, "", ""), Completed(1, "", "sacct: error: Connection refused\n")])
+def test_a_job_that_nobody_knows_is_unknown(sacct):
+    gone = Completed(1, "", "slurm_load_jobs error: Invalid job id specified\n")
+    with pytest.raises(UnknownToSlurm):
+        CliReader(Answering(squeue=gone, sacct=sacct)).job(7)
+
+
+def test_an_array_is_asked_for_by_its_own_id_though_its_members_come_too():
+    rest = A_ROW | {"ArrayTaskID": "2-9", "State": "PENDING"}
+    member = A_ROW | {"JobID": "8", "ArrayTaskID": "1"}
+    assert CliReader(Answering(squeue=queue_of(member, rest))).job(7).array_task == "2-9"
+
+
+def test_history_asks_in_seconds_since_1970_which_need_no_time_zone():
+    argv = commands.history(user="ann", since=datetime(2026, 11, 23, tzinfo=UTC), job_ids=(7, 8), duplicates=True).argv
+    assert argv[argv.index("-S") : argv.index("-o")] == ("-S", "uts1795392000", "-u", "ann", "-j", "7,8", "-D")
+
+
+def test_every_field_that_is_asked_for_is_asked_for_once():
+    argv = commands.squeue(7, with_over=True).argv
+    assert argv[:7] == ("squeue", "-a", "-h", "-t", "all", "-j", "7")
+    assert len(set(QUEUE_FIELDS)) == len(QUEUE_FIELDS)
+    assert argv[-1].count(",") == len(QUEUE_FIELDS) - 1
+
+
+def test_connecting_asks_nothing_and_imports_no_web_and_no_tables(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+    monkeypatch.setenv("AISTATION_CONFIG", "")
+    assert connect()
+    heavy = "{'fastapi', 'sqlmodel', 'rich', 'jinja2', 'ClusterShell', 'click', 'ruamel'}"
+    code = f"import sys, aistation_slurm.slurm.connect; print({heavy} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_every_error_of_a_reader_is_of_the_tree():
+    assert issubclass(SlurmUnreadable, SlurmError)

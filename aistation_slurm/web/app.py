@@ -24,7 +24,7 @@ from aistation_slurm.web.overview import overview
 from aistation_slurm.web.published import Body, Published, Publisher
 from aistation_slurm.web.recoveries import StoreRecoveries
 from aistation_slurm.web.security import SecurityHeaders
-from aistation_slurm.web.snapshots import Recovery, Snapshots, StationReader
+from aistation_slurm.web.snapshots import Recovery, Snapshot, Snapshots, StationReader
 from aistation_slurm.web.static import StaticFile, read_static
 
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -65,8 +65,11 @@ def create_app(
     def wrap(page: Overview, fragment: Body) -> str:
         return shell.render(page=page, fragment=fragment.plain.decode(), etag=fragment.etag)
 
+    def dump(snapshot: Snapshot, page: Overview) -> str:
+        return snapshot_out(snapshot, page).model_dump_json()
+
     build = partial(overview, simulated=settings.simulated)
-    publisher = Publisher(snapshots.current, build, draw, wrap, now)
+    publisher = Publisher(current=snapshots.current, build=build, draw=draw, wrap=wrap, dump=dump, now=now)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -112,23 +115,24 @@ def _clocks(latest: Published, now: datetime) -> dict[str, str]:
     }
 
 
-def _send(request: Request, body: Body, headers: dict[str, str]) -> Response:
+def _send(
+    request: Request, body: Body, headers: dict[str, str], *, media_type: str = "text/html; charset=utf-8"
+) -> Response:
     headers = {**headers, "ETag": body.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
     if request.headers.get("if-none-match") == body.etag:
         return Response(status_code=304, headers=headers)
     if "gzip" in request.headers.get("accept-encoding", ""):
-        return HTMLResponse(body.packed, headers={**headers, "Content-Encoding": "gzip"})
-    return HTMLResponse(body.plain, headers=headers)
+        return Response(body.packed, media_type=media_type, headers={**headers, "Content-Encoding": "gzip"})
+    return Response(body.plain, media_type=media_type, headers=headers)
 
 
 def _api(publisher: Publisher, snapshots: Snapshots) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/api/snapshot")
-    def get_snapshot() -> SnapshotOut:
+    @router.get("/api/snapshot", response_model=SnapshotOut)
+    def get_snapshot(request: Request) -> Response:
         """Return what Slurm said last: at most a second or so old, or marked stale."""
-        latest = publisher.latest()
-        return snapshot_out(latest.snapshot, latest.overview)
+        return _send(request, publisher.for_programs(), {}, media_type="application/json")
 
     @router.get("/healthz")
     def get_health() -> Health:

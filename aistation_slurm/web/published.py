@@ -25,10 +25,14 @@ class Body:
     etag: str
 
     @classmethod
-    def of(cls, text: str) -> Body:
-        """Return the text as a body."""
+    def of(cls, text: str, *, etag: str = "") -> Body:
+        """Return the text as a body; with `etag` it means the same as another one with that mark.
+
+        The marks are weak ones (RFC 9110, 8.8.1): two bodies that differ in their relative times alone share one.
+        """
         plain = text.encode()
-        return cls(plain, gzip.compress(plain, 5, mtime=0), f'"{blake2b(plain, digest_size=12).hexdigest()}"')
+        mark = etag or f'W/"{blake2b(plain, digest_size=12).hexdigest()}"'
+        return cls(plain, gzip.compress(plain, 5, mtime=0), mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +53,29 @@ class Publisher:
         build: makes the context of it.
         draw: writes the part that lives.
         wrap: writes the whole page around that part.
+        dump: writes the snapshot for programs.
         now: the clock.
     """
 
     def __init__(
         self,
+        *,
         current: Callable[[], Snapshot],
         build: Callable[[Snapshot, datetime], Overview],
         draw: Callable[[Overview], str],
         wrap: Callable[[Overview, Body], str],
+        dump: Callable[[Snapshot, Overview], str],
         now: Callable[[], datetime],
     ) -> None:
         self._current = current
         self._build = build
         self._draw = draw
         self._wrap = wrap
+        self._dump = dump
         self._now = now
         self._lock = threading.Lock()
         self._last: Published | None = None
+        self._dumped: tuple[Snapshot, Body] | None = None
 
     def latest(self) -> Published:
         """Return the page for the latest snapshot."""
@@ -77,6 +86,14 @@ class Publisher:
                 self._last = self._publish(snapshot, now)
             return self._last
 
+    def for_programs(self) -> Body:
+        """Return the latest snapshot as JSON; written only where somebody asks for it."""
+        latest = self.latest()
+        with self._lock:
+            if self._dumped is None or self._dumped[0] is not latest.snapshot:
+                self._dumped = latest.snapshot, Body.of(self._dump(latest.snapshot, latest.overview))
+            return self._dumped[1]
+
     def _still_good(self, last: Published, snapshot: Snapshot, now: datetime) -> bool:
         return (
             last.snapshot is snapshot
@@ -86,8 +103,10 @@ class Publisher:
 
     def _publish(self, snapshot: Snapshot, now: datetime) -> Published:
         overview = self._build(snapshot, now)
-        last = self._last
-        if last and last.overview == overview and now - last.overview.now < AGAIN_AFTER:
-            return Published(snapshot, last.overview, last.fragment, last.page)
-        fragment = Body.of(self._draw(overview))
+        last, mark = self._last, ""
+        if last and last.overview == overview:
+            if now - last.overview.now < AGAIN_AFTER:
+                return Published(snapshot, last.overview, last.fragment, last.page)
+            mark = last.fragment.etag
+        fragment = Body.of(self._draw(overview), etag=mark)
         return Published(snapshot, overview, fragment, Body.of(self._wrap(overview, fragment)))

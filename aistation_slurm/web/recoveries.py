@@ -35,11 +35,17 @@ class StoreRecoveries:
                 self._engine = open_store(self._url, create=False)
             found = self._read(self._engine)
         except StoreError as error:
-            self._engine = None
+            self.close()
             self._say(f"incidents are not shown: {error}")
             return ()
         self._said = ""
         return found
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
 
     def _read(self, engine: Engine) -> tuple[Recovery, ...]:
         with session(engine) as work:

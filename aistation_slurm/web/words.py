@@ -68,7 +68,9 @@ _WHY: dict[str, str] = {
     "Cleaning": "its earlier run is being cleared away",
     "launch failed requeued held": "held: its node could not start it",
 }
-_LIMIT = re.compile(r"(?P<who>QOS|Assoc)(?P<how>Grp|Max|Min)(?P<what>[A-Z][A-Za-z]*?)(?P<per>Per[A-Za-z]+?|PU|PA)?(?:Limit)?")
+_LIMIT = re.compile(
+    r"(?P<who>QOS|Assoc)(?P<how>Grp|Max|Min)(?P<what>[A-Z][A-Za-z]*?)(?P<per>Per[A-Za-z]+?|PU|PA)?(?:Limit)?"
+)
 _WHAT = {
     "GRES": "GPUs", "TRES": "GPUs or other resources", "Billing": "billing", "CPU": "CPUs", "Cpu": "CPUs",
     "Mem": "memory", "Memory": "memory", "Node": "nodes", "Jobs": "jobs", "Job": "jobs", "Submit": "submitted jobs",

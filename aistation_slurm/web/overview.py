@@ -93,10 +93,11 @@ def totals(nodes: Sequence[Node], jobs: Jobs) -> Totals:
 
 
 def groups(snapshot: Snapshot) -> Iterable[GroupCard]:
-    """Yield a card for each partition that has nodes, then one for the nodes that no partition has."""
+    """Yield a card for each partition that has nodes and is not hidden, then one for the nodes that none of them has."""
+    shown = {each.name for each in snapshot.partitions if not each.is_hidden}
     members: dict[str, list[Node]] = defaultdict(list)
     for node in snapshot.nodes:
-        for name in node.partitions or (NO_GROUP,):
+        for name in [each for each in node.partitions if each in shown] or [NO_GROUP]:
             members[name].append(node)
     qos = {each.name.lower(): each for each in snapshot.qos}
     held = _jobs_by_node(snapshot.jobs)

@@ -83,7 +83,7 @@ class Bench:
         return int(answer.strip())
 
     def log(self, job_id: int) -> TrainingLog:
-        files = sorted(self.folder.rglob(f"*{job_id}*.out"))
+        files = sorted(self.folder.glob(f"*-{job_id}.log"))
         return read_training_log(files[0].read_text(errors="replace").splitlines() if files else [])
 
     def wait(self, job_id: int, what: str, condition, patience: float = PATIENCE) -> TrainingLog:

@@ -49,7 +49,11 @@ _REFUSED: tuple[_Kind, ...] = (
     (QuotaExceeded, r"violates accounting/qos policy|breached requested qos|maxjobcount limit", ""),
     (QuotaExceeded, r"\b(?:Assoc|QOS)(?:Grp|Max|Min)\w+", ""),
     (NotPermitted, r"permission denied|access denied|have privilege|user's group not permitted", ""),
-    (NotPermitted, r"invalid user id\s*(?:$|;)|(?:only|must be).*\b(?:root|operator|administrator|super ?user)", ""),
+    (
+        NotPermitted,
+        r"invalid user id\s*(?:$|;|for job)|(?:only|must be).*\b(?:root|operator|administrator|super ?user)",
+        "",
+    ),
     (InUse, r"\bin use\b|job\(s\) active|default (?:account|qos)|jobs? running on", ""),
     (UnknownToSlurm, r"invalid (?:job id|partition|node name|qos|account|user(?: id)?: |wckey)", ""),
     (UnknownToSlurm, r"not found|doesn't exist|does not exist|unknown (?:association|user|account|qos)", ""),

@@ -68,6 +68,7 @@ def test_who_could_not_be_asked_is_unreachable_with_a_hint(text):
         ("Access/permission denied for job 3\n", NotPermitted),
         ("scancel: error: Kill job error on job id 1: Access/permission denied\n", NotPermitted),
         ("slurm_update error: Invalid user id\n", NotPermitted),
+        ("Invalid user id for job 7\n", NotPermitted),
         (f"{FAILED}User's group not permitted to use this partition\n", NotPermitted),
         ("sacctmgr: error: Your user doesn't have privilege to perform this action\n", NotPermitted),
         (f"{FAILED}Access denied to requested reservation\n", NotPermitted),

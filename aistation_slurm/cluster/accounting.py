@@ -120,13 +120,20 @@ def _leavers(desired: Desired, observed: Observed) -> Iterator[Change]:
     ]
     moves = []
     for account, user in gone:
-        known = observed.users.get(user)
-        if known and known.default_account == account and (left := _accounts_left(desired, observed, user, account)):
+        left = _accounts_left(desired, observed, user, account)
+        if left and account == _default_account(observed, user):
             moves.append((left, user))
     for account, users in _alike(moves):
         yield SetDefaultAccount(desired.cluster, tuple(users), account)
-    for account, users in _alike(gone):
-        yield RemoveUsers(desired.cluster, account, tuple(users))
+    # Whoever leaves all of them leaves the default account last: slurmdbd refuses to take it while others are left.
+    last = {(account, user) for account, user in gone if account == _default_account(observed, user)}
+    for pairs in ([each for each in gone if each not in last], [each for each in gone if each in last]):
+        for account, users in _alike(pairs):
+            yield RemoveUsers(desired.cluster, account, tuple(users))
+
+
+def _default_account(observed: Observed, user: str) -> str:
+    return observed.users[user].default_account if user in observed.users else ""
 
 
 def _accounts_left(desired: Desired, observed: Observed, user: str, leaving: str) -> str:

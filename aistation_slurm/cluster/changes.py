@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from aistation_slurm.cluster.limits import Values, differences, set_words
 from aistation_slurm.slurm.marks import MARK
-
-Sign = Literal["+", "~", "-"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +19,14 @@ class Change:
     """What all changes have in common. They are made in the order of their rank."""
 
     rank: ClassVar[int] = 0
-    sign: ClassVar[Sign] = "~"
 
     def __str__(self) -> str:
-        return self.sign
+        return "~"
+
+    @property
+    def sign(self) -> str:
+        """`+` where it creates, `~` where it changes, `-` where it deletes."""
+        return str(self)[0]
 
     def argv(self) -> tuple[str, ...]:
         """Return the command that makes the change; nothing for a file."""
@@ -41,7 +43,6 @@ class CreateQos(Change):
     """QOS that the cluster file asks for and slurmdbd lacks."""
 
     rank: ClassVar[int] = 10
-    sign: ClassVar[Sign] = "+"
 
     names: tuple[str, ...]
     values: Values
@@ -82,7 +83,6 @@ class CreateAccounts(Change):
     """Teams that the cluster lacks."""
 
     rank: ClassVar[int] = 20
-    sign: ClassVar[Sign] = "+"
 
     cluster: str
     names: tuple[str, ...]
@@ -118,7 +118,6 @@ class AddUsers(Change):
     """Members whom a team lacks."""
 
     rank: ClassVar[int] = 30
-    sign: ClassVar[Sign] = "+"
 
     cluster: str
     account: str
@@ -251,7 +250,6 @@ class RemoveUsers(Change):
     """Members whom the cluster file no longer has in this team; only the association goes."""
 
     rank: ClassVar[int] = 60
-    sign: ClassVar[Sign] = "-"
 
     cluster: str
     account: str
@@ -276,7 +274,6 @@ class DeleteAccounts(Change):
     """Accounts that we made and the cluster file no longer has."""
 
     rank: ClassVar[int] = 70
-    sign: ClassVar[Sign] = "-"
 
     cluster: str
     names: tuple[str, ...]
@@ -299,7 +296,6 @@ class DeleteQos(Change):
     """QOS that we made and the cluster file no longer has; last of all, since a partition may still name one."""
 
     rank: ClassVar[int] = 80
-    sign: ClassVar[Sign] = "-"
 
     names: tuple[str, ...]
 

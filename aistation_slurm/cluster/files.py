@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
+
+from jinja2 import Environment
 
 from aistation_slurm.assets import asset_dir
 from aistation_slurm.cluster.desired import job_qos, partition_qos
@@ -21,9 +24,13 @@ PREAMBLE = "# Written by `aistation cluster apply` from "
 def wanted_files(spec: ClusterSpec, *, gpu_device: str, source: str) -> dict[str, str]:
     """Return name -> text of every file that `apply` writes into Slurm's configuration folder."""
     groups = [_group(name, group, spec, gpu_device) for name, group in spec.groups.items()]
-    environment = templates(asset_dir("slurm_conf"), finalize=slurm_value)
-    bodies = {name: environment.get_template(f"{name}.j2").render(groups=groups) for name in (CONF, GRES)}
+    bodies = {name: _templates().get_template(f"{name}.j2").render(groups=groups) for name in (CONF, GRES)}
     return {name: _preamble(body, source) + body for name, body in bodies.items()}
+
+
+@cache
+def _templates() -> Environment:
+    return templates(asset_dir("slurm_conf"), finalize=slurm_value)
 
 
 def _group(name: str, group: GpuGroup, spec: ClusterSpec, gpu_device: str) -> dict[str, object]:

@@ -32,7 +32,7 @@ def raise_all(source: Source, problems: Iterable[Problem]) -> None:
         SpecError: one problem.
         SpecErrors: several, all at once.
     """
-    errors = [as_error(source, each) for each in problems]
+    errors = list({str(error): error for error in (as_error(source, each) for each in problems)}.values())
     errors.sort(key=lambda error: int(error.where.rpartition(":")[2]))
     if len(errors) == 1:
         raise errors[0]

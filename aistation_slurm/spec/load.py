@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from aistation_slurm.spec.checks import check, suspicions
 from aistation_slurm.spec.complaints import as_error, from_pydantic, raise_all
 from aistation_slurm.spec.model import ClusterSpec, Defaults
-from aistation_slurm.spec.source import Path_, Problem, Source, Value, read_source
+from aistation_slurm.spec.source import Path_, Problem, Source, read_source
 
 
 def load_spec(path: Path) -> ClusterSpec:
@@ -31,7 +31,7 @@ def load_spec(path: Path) -> ClusterSpec:
 
 
 def _validated(source: Source, problems: list[Problem]) -> ClusterSpec | None:
-    inherited = merge_defaults(source.data)
+    inherited = merge_defaults(source)
     try:
         return ClusterSpec.model_validate(source.data)
     except ValidationError as error:
@@ -41,9 +41,9 @@ def _validated(source: Source, problems: list[Problem]) -> ClusterSpec | None:
         return None
 
 
-def merge_defaults(data: dict[str, Value]) -> set[Path_]:
+def merge_defaults(source: Source) -> set[Path_]:
     """Give each group what it leaves to `defaults`, and return the places that were filled so."""
-    defaults, groups = data.get("defaults"), data.get("groups")
+    defaults, groups = source.data.get("defaults"), source.data.get("groups")
     if not isinstance(defaults, dict) or not isinstance(groups, dict):
         return set()
     filled: set[Path_] = set()
@@ -53,6 +53,7 @@ def merge_defaults(data: dict[str, Value]) -> set[Path_]:
         for key in Defaults.model_fields:
             if key in defaults and defaults[key] is not None and key not in group:
                 group[key] = defaults[key]
+                source.lines["groups", name, key] = source.lines["defaults", key]
                 filled.add(("groups", name, key))
     return filled
 

@@ -20,7 +20,7 @@ Path_ = tuple[Step, ...]
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 
 MAX_BYTES = 10_000_000
-MAX_VALUES = 1_000_000
+MAX_VALUES = 200_000
 MAX_DEPTH = 20
 
 

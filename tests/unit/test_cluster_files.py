@@ -1,0 +1,72 @@
+"""What a cluster file becomes: Slurm's files and the commands that make its accounts, held as folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from aistation_slurm.cluster.accounting import accounting_changes
+from aistation_slurm.cluster.desired import desired
+from aistation_slurm.cluster.files import is_edited, is_ours, line_changes, wanted_files
+from aistation_slurm.cluster.keys import site_keys
+from aistation_slurm.cluster.observed import Observed
+from aistation_slurm.cluster.site import SiteConf, read_site_conf
+from aistation_slurm.spec import ClusterSpec, load_spec
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "cluster"
+
+
+def render_all(spec: ClusterSpec) -> dict[str, str]:
+    """Return every file, and the commands on an empty slurmdbd, by name."""
+    nothing = Observed(cluster=spec.cluster, site=SiteConf(Path("slurm.conf")), files={})
+    commands = [" ".join(change.argv()) for change in accounting_changes(desired(spec), nothing)]
+    keys = [f"{key}={value}" for key, value in site_keys(spec).items()]
+    files = wanted_files(spec, gpu_device="/dev/nvidia", source="/etc/aistation/cluster.yaml")
+    return {**files, "accounting.txt": "\n".join(commands) + "\n", "site-keys.txt": "\n".join(keys) + "\n"}
+
+
+def read_all(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("case", sorted(GOLDEN.iterdir()), ids=lambda case: case.name)
+def test_a_cluster_file_becomes_these_files(case):
+    found = render_all(load_spec(case / "cluster.yaml"))
+    if os.environ.get("AISTATION_GOLDEN") == "write":
+        (case / "expected").mkdir(exist_ok=True)
+        for name, text in found.items():
+            (case / "expected" / name).write_text(text)
+    assert found == read_all(case / "expected")
+
+
+@pytest.mark.parametrize("case", sorted(GOLDEN.iterdir()), ids=lambda case: case.name)
+def test_a_file_that_we_wrote_is_known_again(case):
+    for text in wanted_files(load_spec(case / "cluster.yaml"), gpu_device="/dev/nvidia", source="x").values():
+        assert is_ours(text)
+        assert not is_edited(text)
+        assert is_edited(text.replace("Nodes=", "Nodes=x,").replace("Name=gpu", "Name=gpx"))
+        assert line_changes(text, text) == ()
+
+
+def test_a_file_of_somebody_else_is_not_ours():
+    assert not is_ours("NodeName=x Name=gpu File=/dev/nvidia0\n")
+    assert is_ours("# nothing here\n\n")
+
+
+def test_the_sites_file_is_read_with_what_it_includes(tmp_path):
+    (tmp_path / "slurm.conf").write_text(
+        "ClusterName=a  # the name\nGresTypes = gpu\nInclude more.conf\nInclude aistation.conf\n"
+        "SchedulerParameters=bf_interval=1,\\\nsched_interval=1\nNodeName=DEFAULT CPUs=1\nPartitionName=p Nodes=ALL\n"
+    )
+    (tmp_path / "more.conf").write_text('gresTypes=gpu,mps PreemptType="preempt/qos"\n')
+    (tmp_path / "aistation.conf").write_text("PartitionName=ours Nodes=ALL\n")
+    site = read_site_conf(tmp_path / "slurm.conf")
+    assert site.value("GresTypes") == "gpu,mps"
+    assert site.where("GRESTYPES") == f"{tmp_path}/more.conf:1"
+    assert site.value("PreemptType") == "preempt/qos"
+    assert site.value("SchedulerParameters") == "bf_interval=1,sched_interval=1"
+    assert site.partitions == {"p": f"{tmp_path}/slurm.conf:8"}
+    assert site.includes == ["more.conf", "aistation.conf"]
+    assert site.value("CPUs") == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +23,13 @@ from aistation_slurm.devcluster.files import (
 )
 from aistation_slurm.devcluster.lock import locked
 from aistation_slurm.devcluster.network import plug_in, unplug_all
-from aistation_slurm.devcluster.nodes import lost_its_jobs, resume_ours, wait_idle
+from aistation_slurm.devcluster.nodes import lost_its_jobs, mark_lost, wait_idle
 from aistation_slurm.devcluster.packages import require
 from aistation_slurm.devcluster.paths import Paths, paths_of
 from aistation_slurm.devcluster.plan import Wishes, make_record, raise_if_no_memory, raise_if_occupied
 from aistation_slurm.devcluster.processes import Process, end_all, read_processes
 from aistation_slurm.devcluster.processes import services as services_of
-from aistation_slurm.devcluster.record import ClusterRecord, known_record, load_record, save_record
+from aistation_slurm.devcluster.record import ClusterRecord, NodeRecord, known_record, load_record, save_record
 from aistation_slurm.devcluster.signs import of_cluster, signs_of
 from aistation_slurm.devcluster.steps import Say, Steps
 from aistation_slurm.devcluster.users import release_users, use_users
@@ -74,12 +74,8 @@ class DevCluster:
         return [*controller_side(self.paths, self.record), *self.node_side(), *self.our_side()]
 
     def node_side(self) -> list[Service]:
-        """Return each node's slurmd; one that lost its jobs without a word comes back as after a reboot."""
-        logs = {each.log for each in read_processes() if each.log}
-        return [
-            services.slurmd(self.paths, self.record, node, rebooted=lost_its_jobs(self.paths, node.name, logs))
-            for node in self.record.nodes
-        ]
+        """Return each node's slurmd."""
+        return [services.slurmd(self.paths, self.record, node) for node in self.record.nodes]
 
     def our_side(self) -> list[Service]:
         """Return our own daemons."""
@@ -187,20 +183,33 @@ def _register(cluster: DevCluster) -> None:
 
 
 def _start_nodes(cluster: DevCluster, steps: Steps) -> None:
-    with steps.step(f"{len(cluster.record.nodes)} nodes"):
-        fresh = bring_up(cluster, cluster.node_side())
-        wait_idle(cluster.paths, cluster.record)
-        resume_ours(cluster.paths, {service.node for service in fresh})
-    ours = cluster.our_side()
-    if ours:
-        with steps.step(_summary(ours)):
-            bring_up(cluster, ours)
+    record, ours = cluster.record, cluster.our_side()
+    agents, others = [each for each in ours if each.node], [each for each in ours if not each.node]
+    if agents:  # first: a daemon that runs already would take a node that is back without its heartbeat for dead
+        with steps.step(f"{len(agents)} agents"):
+            bring_up(cluster, agents)
+    with steps.step(f"{len(record.nodes)} nodes"):
+        start_slurmds(cluster, record.nodes)
+        wait_idle(cluster.paths, record)
+    if others:
+        with steps.step(", ".join(each.name for each in others)):
+            bring_up(cluster, others)
 
 
-def _summary(ours: list[Service]) -> str:
-    agents = sum(1 for each in ours if each.node)
-    words = [each.name for each in ours if not each.node]
-    return ", ".join([*words, f"{agents} agents"] if agents else words)
+def start_slurmds(cluster: DevCluster, nodes: Sequence[NodeRecord]) -> list[Service]:
+    """Start the slurmd of each of these nodes that has none, and return those that were started.
+
+    One that lost its jobs without a word comes back as after a reboot, so that slurmctld doesn't believe in them for
+    minutes; it is told before, since it forgets across its own restart when it last heard of the node.
+    """
+    paths = cluster.paths
+    running, steps = cluster.running(), {each.log for each in read_processes() if each.log}
+    dead = [node for node in nodes if f"slurmd:{node.name}" not in running]
+    lost = {node.name for node in dead if lost_its_jobs(paths, node.name, steps)}
+    mark_lost(paths, lost)
+    return bring_up(
+        cluster, [services.slurmd(paths, cluster.record, node, rebooted=node.name in lost) for node in dead]
+    )
 
 
 def bring_up(cluster: DevCluster, wanted: list[Service]) -> list[Service]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aistation_slurm.devcluster import network
-from aistation_slurm.devcluster.cluster import DevCluster, bring_up
+from aistation_slurm.devcluster.cluster import DevCluster, bring_up, start_slurmds
+from aistation_slurm.devcluster.daemons import Service
+from aistation_slurm.devcluster.nodes import PASSING, SLURMS_OWN, resume_for, wait_registered
 from aistation_slurm.devcluster.processes import (
     NodeSigns,
     Process,
@@ -119,13 +122,29 @@ def _heal_node(cluster: DevCluster, node: NodeRecord) -> Struck:
         network.set_cable(cluster.record, node, up=True)
     continued = signal_all(_of(signs_of(cluster.paths, cluster.record, node)), signal.SIGCONT)
     at = _now_ms()
-    wanted = [each for each in (*cluster.node_side(), *cluster.our_side()) if each.node == node.name]
-    return Struck("heal-node", node.name, at, continued + len(bring_up(cluster, wanted)))
+    fresh = bring_up(cluster, [each for each in cluster.our_side() if each.node == node.name])
+    fresh += _start_and_resume(cluster, node)
+    return Struck("heal-node", node.name, at, continued + len(fresh))
 
 
 def _start_slurmd(cluster: DevCluster, node: NodeRecord) -> Struck:
-    started = bring_up(cluster, [each for each in cluster.node_side() if each.node == node.name])
-    return Struck("start-slurmd", node.name, _now_ms(), len(started))
+    at = _now_ms()
+    return Struck("start-slurmd", node.name, at, len(_start_and_resume(cluster, node)))
+
+
+def _start_and_resume(cluster: DevCluster, node: NodeRecord) -> list[Service]:
+    """Start the node's slurmd if it is dead; return the node to service, as its administrator would after a look.
+
+    A node that our daemon took out is left to the daemon while that lives.
+    """
+    since = int(time.time())
+    fresh = start_slurmds(cluster, [node])
+    if fresh and "slurmctld" in cluster.running():
+        wait_registered(cluster.paths, node.name, since=since)
+    reasons = SLURMS_OWN if "daemon" in cluster.running() else PASSING
+    with suppress(DevClusterError):  # without slurmctld there is nobody to ask, and the node is there all the same
+        resume_for(cluster.paths, node.name, reasons)
+    return fresh
 
 
 def _kill_one(kind: str, prefix: str) -> Callable[[DevCluster, NodeRecord], Struck]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ from aistation_slurm.errors import DevClusterError
 from aistation_slurm.slurm.states import NodeState
 
 # Why Slurm itself, or our own recovery, took a node out that is back now; a person's reasons are left alone.
-_PASSING = ("Not responding", "Node unexpectedly rebooted", "aistation:")
+SLURMS_OWN = ("Not responding", "Node unexpectedly rebooted")
+PASSING = (*SLURMS_OWN, "aistation:")
+_STARTED = re.compile(r"SlurmdStartTime=(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Seen:
     @property
     def is_passing(self) -> bool:
         """True if it is out for a reason that is over once its slurmd is back."""
-        return "DOWN" in self.state.words and self.reason.startswith(_PASSING)
+        return "DOWN" in self.state.words and self.reason.startswith(PASSING)
 
 
 def lost_its_jobs(paths: Paths, node: str, logs_of_steps: Collection[str]) -> bool:
@@ -85,15 +89,42 @@ def wait_idle(paths: Paths, record: ClusterRecord, *, within: float = 60.0) -> N
 
 
 def _is_set_aside(seen: Seen) -> bool:
-    return bool(seen.state.words & {"DOWN", "DRAIN"}) and bool(seen.reason) and not seen.reason.startswith(_PASSING)
+    return bool(seen.state.words & {"DOWN", "DRAIN"}) and bool(seen.reason) and not seen.reason.startswith(PASSING)
 
 
-def resume_ours(paths: Paths, started: Collection[str]) -> list[str]:
-    """Return to service those whose slurmd was started just now and that were out for a passing reason."""
-    back = [each.name for each in look(paths) if each.name in started and each.is_passing]
-    if back:
-        resume(paths, back)
-    return back
+def mark_lost(paths: Paths, names: Collection[str]) -> None:
+    """Tell slurmctld that what it believes to run on these nodes is gone, and forget in their spool what ran there."""
+    busy = [each.name for each in look(paths) if each.name in names and each.state.is_working] if names else []
+    if busy:
+        reason = "Reason=aistation: came back without its jobs"
+        run((find("scontrol"), "update", f"NodeName={','.join(busy)}", "State=DOWN", reason), env=slurm_env(paths))
+    for name in names:
+        for each in (paths.spool / name).glob("job*"):
+            shutil.rmtree(each, ignore_errors=True)
+        for each in (paths.spool / name).glob(f"{name}_*"):
+            each.unlink(missing_ok=True)
+
+
+def wait_registered(paths: Paths, name: str, *, since: int, within: float = 5.0) -> bool:
+    """Wait until a slurmd of the node that started at that unix time or later has registered; False if none has."""
+    env = slurm_env(paths) | {"SLURM_TIME_FORMAT": "%s"}
+    give_up = time.monotonic() + within
+    while time.monotonic() < give_up:
+        found = _STARTED.search(run((find("scontrol"), "-o", "show", "node", name), env=env))
+        if found and int(found[1]) >= since:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def resume_for(paths: Paths, name: str, reasons: tuple[str, ...]) -> bool:
+    """Return the node to service if it is down for one of these reasons, and say whether it was."""
+    out = any(
+        each.name == name and "DOWN" in each.state.words and each.reason.startswith(reasons) for each in look(paths)
+    )
+    if out:
+        resume(paths, [name])
+    return out
 
 
 def resume(paths: Paths, names: Collection[str]) -> None:

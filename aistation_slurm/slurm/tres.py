@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aistation_slurm.errors import SlurmUnreadable
 from aistation_slurm.slurm.units import read_memory, write_memory
@@ -31,6 +32,11 @@ def read_tres(text: str) -> Tres:
     Raises:
         SlurmUnreadable: a part is no `name=amount`.
     """
+    return dict(_read_tres(text)) if text else {}
+
+
+@lru_cache(maxsize=1024)
+def _read_tres(text: str) -> tuple[tuple[str, int], ...]:
     tres: Tres = {}
     for part in filter(None, text.split(",")):
         name, equals, amount = part.rpartition("=")
@@ -38,7 +44,7 @@ def read_tres(text: str) -> Tres:
             raise SlurmUnreadable(f"{part!r} is no TRES")
         if amount not in _NO_AMOUNT:
             tres[name] = read_memory(amount) if _is_memory(name) else _read_amount(amount)
-    return tres
+    return tuple(tres.items())
 
 
 def write_tres(tres: Mapping[str, int]) -> str:
@@ -59,6 +65,7 @@ class Gres:
     """Sockets of a configured GRES (`S:`), indices of a used one (`IDX:`), shares on each GPU (`1/4,0/4`, 23.11 on)."""
 
 
+@lru_cache(maxsize=1024)
 def read_gres(text: str) -> tuple[Gres, ...]:
     """Return `gpu:v100:8(S:0-1),shard:v100:16` as a tuple; `(null)` and an empty text are empty.
 

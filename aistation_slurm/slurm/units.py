@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from aistation_slurm.errors import SlurmUnreadable
 
@@ -16,8 +17,11 @@ _FRACTION = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _NO_NUMBER = frozenset({"", "N/A", "(NULL)"})
 _NO_LIMIT = frozenset({"", "UNLIMITED", "INFINITE", "NONE", "N/A", "-1", "(NULL)"})
 _NO_DATE = frozenset({"", "UNKNOWN", "NONE", "N/A", "(NULL)"})
+_REPEATED = 8192
+"""How many texts are kept as read: the same few stand in most rows of a long queue."""
 
 
+@lru_cache(maxsize=_REPEATED)
 def read_duration(text: str) -> timedelta | None:
     """Return the duration of `2-03:04:05`, `04:05` (minutes first) or `90` (minutes); None where there is no limit.
 
@@ -50,6 +54,7 @@ def write_duration(value: timedelta | None) -> str:
     return f"{days}-{clock}" if days else clock
 
 
+@lru_cache(maxsize=_REPEATED)
 def read_memory(text: str) -> int:
     """Return MiB: `7G` is 7168, `500M` and plain `500` are 500.
 
@@ -77,6 +82,8 @@ def read_integer(text: str) -> int:
     Raises:
         SlurmUnreadable: it is no number.
     """
+    if text.isascii() and text.isdecimal() and len(text) < 20:
+        return int(text)
     if text.upper() in _NO_NUMBER:
         return 0
     if not _INTEGER.fullmatch(text):
@@ -139,6 +146,7 @@ def read_exit_code(text: str) -> str:
     return f"{status >> 8 & 0xFF}:{status & 0x7F}"
 
 
+@lru_cache(maxsize=_REPEATED)
 def read_time(text: str) -> datetime | None:
     """Return the moment, aware and in UTC; None for `Unknown` and its kin.
 

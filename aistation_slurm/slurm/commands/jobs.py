@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aistation_slurm.slurm.commands.command import Command, Row, bare, fresh_mark, rows, written
@@ -68,10 +67,12 @@ def history(
 
 
 def _queued(row: Row) -> Job:
-    array_task = bare(row["ArrayTaskID"])
-    job = Job(
-        job_id=read_count(row["JobID"]),
-        array_job_id=read_count(row["ArrayJobID"]) if array_task else None,
+    job_id, array_task = read_count(row["JobID"]), bare(row["ArrayTaskID"])
+    array_job_id = read_count(row["ArrayJobID"]) if array_task else None
+    work_dir, batch_host = written(row["WorkDir"]), bare(row["BatchHost"])
+    return Job(
+        job_id=job_id,
+        array_job_id=array_job_id,
         array_task=array_task,
         name=row["Name"],
         user=row["UserName"],
@@ -94,11 +95,20 @@ def _queued(row: Row) -> Job:
         end_time=read_time(row["EndTime"]),
         elapsed=read_duration(row["TimeUsed"]),
         time_limit=read_duration(row["TimeLimit"]),
-        batch_host=bare(row["BatchHost"]),
-        work_dir=written(row["WorkDir"]),
+        batch_host=batch_host,
+        work_dir=work_dir,
+        stdout=output_path(
+            written(row["STDOUT"]),
+            work_dir=work_dir,
+            job_id=job_id,
+            array_job_id=array_job_id,
+            array_task=array_task,
+            user=row["UserName"],
+            name=row["Name"],
+            node=batch_host,
+        ),
         comment=written(row["Comment"]),
     )
-    return replace(job, stdout=output_path(written(row["STDOUT"]), job))
 
 
 def _remembered(row: Row) -> Job:

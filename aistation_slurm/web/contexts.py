@@ -72,6 +72,11 @@ class GroupCard:
     tiles: tuple[NodeTile, ...] = field(metadata=_says("Its nodes, in Slurm's order."))
 
     @property
+    def is_wide(self) -> bool:
+        """True where it has so many nodes that it takes two columns."""
+        return len(self.tiles) > 24
+
+    @property
     def troubles(self) -> tuple[NodeTile, ...]:
         """The nodes that can't be used, or are on their way out."""
         return tuple(tile for tile in self.tiles if tile.tone in {"down", "drained", "away"})

@@ -38,6 +38,8 @@ JOBS_SHOWN = 250
 RECOVERIES_SHOWN = 3
 OVER_SHOWN = timedelta(minutes=5)
 """How long a job that is over stays in the table."""
+EXPECTED_SHOWN = timedelta(days=2)
+"""Up to when Slurm's expected start is worth telling: what lies further ahead rests on time limits alone."""
 NO_GROUP = "without a group"
 
 Jobs = Sequence[Job]
@@ -58,7 +60,7 @@ def overview(snapshot: Snapshot, now: datetime, *, simulated: bool = False, jobs
         totals=totals(snapshot.nodes, snapshot.jobs),
         groups=tuple(groups(snapshot)),
         teams=tuple(teams(snapshot.jobs)),
-        jobs=tuple(job_row(job) for job in jobs[:jobs_shown]),
+        jobs=tuple(job_row(job, now) for job in jobs[:jobs_shown]),
         jobs_left_out=max(0, len(jobs) - jobs_shown),
         recoveries=tuple(recovery_card(each) for each in snapshot.recoveries[:RECOVERIES_SHOWN]),
     )
@@ -93,7 +95,7 @@ def totals(nodes: Sequence[Node], jobs: Jobs) -> Totals:
 
 
 def groups(snapshot: Snapshot) -> Iterable[GroupCard]:
-    """Yield a card for each partition that has nodes and is not hidden, then one for the nodes that none of them has."""
+    """Yield a card for each partition that has nodes and is not hidden, then one for what none of them has."""
     shown = {each.name for each in snapshot.partitions if not each.is_hidden}
     members: dict[str, list[Node]] = defaultdict(list)
     for node in snapshot.nodes:
@@ -158,7 +160,7 @@ def _facts(partition: Partition, qos: Qos | None) -> Iterable[str]:
 
 def _amounts(tres: Mapping[str, int]) -> str:
     words = {"gres/gpu": "GPU", "gres/shard": "GPU share", "cpu": "CPU", "node": "node"}
-    return ", ".join(many(amount, words[name]) for name, amount in tres.items() if name in words)
+    return ", ".join(many(tres[name], word) for name, word in words.items() if name in tres)
 
 
 def node_tile(node: Node, group: str, prefix: str, jobs: Sequence[str]) -> NodeTile:
@@ -279,7 +281,7 @@ def job_key(job: Job) -> str:
     return f"{job.array_job_id}_{job.array_task}" if job.array_job_id and job.array_task else str(job.job_id)
 
 
-def job_row(job: Job) -> JobRow:
+def job_row(job: Job, now: datetime) -> JobRow:
     """Return the job as a row of the table."""
     waits = job.state.is_waiting
     return JobRow(
@@ -297,10 +299,14 @@ def job_row(job: Job) -> JobRow:
         nodes="" if waits else clean(job.nodes),
         since=job.submit_time if waits else job.start_time,
         until=job.end_time if job.state.is_over else None,
-        expected=job.start_time if waits else None,
+        expected=job.start_time if waits and _is_near(job.start_time, now) else None,
         limit=job.time_limit,
         restarts=job.restart_count,
     )
+
+
+def _is_near(start: datetime | None, now: datetime) -> bool:
+    return start is not None and start - now < EXPECTED_SHOWN
 
 
 def _gpu_words(job: Job) -> str:

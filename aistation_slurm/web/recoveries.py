@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from sqlmodel import col, select
 
 from aistation_slurm.errors import StoreError
+from aistation_slurm.slurm.marks import REASON_MARK
 from aistation_slurm.store.engine import open_store, session
 from aistation_slurm.store.tables import Incident, LostJob
 from aistation_slurm.web.snapshots import Recovery
@@ -68,12 +69,18 @@ def recovery(incident: Incident, jobs: Sequence[LostJob]) -> Recovery:
     """Return the incident and its jobs as the page tells them."""
     return Recovery(
         node=incident.node,
-        what=incident.why.removeprefix("aistation:").strip() or "lost",
+        what=_what(incident),
         at=incident.noticed_at,
         job_ids=tuple(sorted(job.job_id for job in jobs)),
         steps=tuple(sorted(_steps(incident, jobs), key=lambda step: step[1])),
         recovered_in=_recovered_in(incident, jobs),
     )
+
+
+def _what(incident: Incident) -> str:
+    """Return what was seen, without the node's name and the jobs, which stand beside it."""
+    seen = incident.why.removeprefix(f"down {incident.node}: ").partition("; job")[0]
+    return seen.removeprefix(REASON_MARK).strip() or "lost"
 
 
 def _steps(incident: Incident, jobs: Sequence[LostJob]) -> Iterable[tuple[str, datetime]]:

@@ -138,9 +138,7 @@ class Snapshots:
 
     def _look(self) -> None:
         try:
-            fresh = self._next()
-            self._costs.append(self._tick() - self._began)
-            self._last = replace(fresh, every=self._every())
+            self._last = self._next()
             self._due = self._began + self._last.every.total_seconds()
         except AistationError as error:
             self._keep(str(error))
@@ -160,25 +158,27 @@ class Snapshots:
         self._slow_due = float("-inf")
 
     def _next(self) -> Snapshot:
-        taken_at = self._now()
+        base, taken_at, began = self._with_slow(), self._now(), self._tick()
         jobs = tuple(_settled(job) for job in self._read.jobs(with_over=True))
-        fresh = replace(
-            self._with_slow(),
+        nodes = tuple(self._read.nodes())
+        partitions = tuple(self._read.partitions())
+        self._costs.append(self._tick() - began)
+        if self._last.problem and self._last.taken_at:
+            log.info("Slurm answers again")
+        return replace(
+            base,
             taken_at=taken_at,
-            partitions=tuple(self._read.partitions()),
-            nodes=tuple(self._read.nodes()),
+            every=self._every(),
+            partitions=partitions,
+            nodes=nodes,
             jobs=jobs,
             recoveries=self._ask_recoveries(),
             problem="",
         )
-        if self._last.problem and self._last.taken_at:
-            log.info("Slurm answers again")
-        return fresh
 
     def _every(self) -> timedelta:
         """The cheapest of the last looks tells what one costs; the others met a busy machine."""
-        cost = min(self._costs, default=0.0)
-        return max(self._period, timedelta(seconds=REST * cost))
+        return max(self._period, timedelta(seconds=REST * min(self._costs)))
 
     def _with_slow(self) -> Snapshot:
         if self._tick() < self._slow_due:

@@ -9,7 +9,7 @@ from typing import Literal
 from aistation_slurm.slurm.model import Job, Node
 from aistation_slurm.slurm.states import JobState
 
-JobTone = Literal["running", "leaving", "waiting", "done", "failed"]
+JobTone = Literal["running", "leaving", "waiting", "done", "stopped", "failed"]
 NodeTone = Literal["idle", "mixed", "full", "drained", "down", "away"]
 
 NODE_WORDS: dict[NodeTone, str] = {
@@ -81,14 +81,17 @@ _WHOM = {"PerUser": " per user", "PU": " per user", "PerAccount": " per team", "
 
 
 def job_tone(state: JobState) -> JobTone:
-    """Return which of the page's five kinds of job state this is."""
+    """Return which of the page's six kinds of job state this is."""
     if state.is_running:
         return "running"
     if state.is_leaving:
         return "leaving"
     if state.is_waiting or state is JobState.UNKNOWN:
         return "waiting"
-    return "done" if state in {JobState.COMPLETED, JobState.CANCELLED, JobState.PREEMPTED} else "failed"
+    if state.is_success:
+        return "done"
+    stopped = {JobState.CANCELLED, JobState.PREEMPTED, JobState.REVOKED}
+    return "stopped" if state in stopped else "failed"
 
 
 def job_words(state: JobState) -> str:

@@ -154,21 +154,30 @@ def test_a_long_table_says_how_much_it_leaves_out() -> None:
 
 def test_a_running_job_counts_from_its_start_a_waiting_one_from_its_submission() -> None:
     submitted, started = NOON - timedelta(hours=2), NOON - timedelta(hours=1)
-    assert job_row(a_job(1, submit_time=submitted, start_time=started)).since == started
-    waiting = job_row(a_job(1, JobState.PENDING, submit_time=submitted, start_time=NOON))
+    assert job_row(a_job(1, submit_time=submitted, start_time=started), NOON).since == started
+    waiting = job_row(a_job(1, JobState.PENDING, submit_time=submitted, start_time=NOON), NOON)
     assert (waiting.since, waiting.expected) == (submitted, NOON)
 
 
+def test_an_expected_start_next_year_is_not_told() -> None:
+    assert job_row(a_job(1, JobState.PENDING, start_time=NOON + timedelta(days=364)), NOON).expected is None
+
+
+def test_a_node_that_only_a_hidden_partition_has_is_shown_without_a_group() -> None:
+    page = overview(a_snapshot(nodes=(a_node("n1", groups=("hidden",)),)), NOON)
+    assert [card.name for card in page.groups] == [NO_GROUP]
+
+
 def test_a_member_of_an_array_has_squeues_id() -> None:
-    assert job_row(a_job(9, array_job_id=7, array_task="[3-5%2]")).key == "7_[3-5%2]"
+    assert job_row(a_job(9, array_job_id=7, array_task="[3-5%2]"), NOON).key == "7_[3-5%2]"
 
 
 def test_a_share_of_a_gpu_is_called_a_share() -> None:
-    assert job_row(replace(a_job(1), tres={"gres/shard": 2})).gpus == "2 shares"
+    assert job_row(replace(a_job(1), tres={"gres/shard": 2}), NOON).gpus == "2 shares"
 
 
 def test_an_evil_name_is_shown_without_its_control_characters() -> None:
-    assert job_row(a_job(1, name="a\x1b[31m\nb\u202e")).name == "a·[31m·b·"
+    assert job_row(a_job(1, name="a\x1b[31m\nb\u202e"), NOON).name == "a·[31m·b·"
 
 
 def test_teams_are_in_order_of_the_gpus_they_have() -> None:

@@ -34,6 +34,11 @@ def test_a_recovery_takes_from_the_last_heartbeat_to_the_last_job_running() -> N
     assert (found.what, found.job_ids) == ("no heartbeat", (1, 2))
 
 
+def test_what_was_seen_is_told_without_what_stands_beside_it() -> None:
+    why = "down n1: no heartbeat for 2.1 s, slurmd does not answer; jobs 5000002 on it"
+    assert recovery(an_incident(why=why), []).what == "no heartbeat for 2.1 s, slurmd does not answer"
+
+
 def test_a_recovery_is_not_over_while_one_job_is_on_its_way() -> None:
     assert recovery(an_incident(), [a_job(1, running_at=after(4)), a_job(2)]).recovered_in is None
 

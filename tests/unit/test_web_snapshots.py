@@ -35,7 +35,7 @@ class FakeSlurm:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.cost = 0.0
+        self.cost = self.slow_cost = 0.0
         self.looks = 0
         self.slow_looks = 0
         self.is_away = False
@@ -62,6 +62,7 @@ class FakeSlurm:
 
     def config(self) -> dict[str, str]:
         self.slow_looks += 1
+        self.clock.seconds += self.slow_cost
         return {"ClusterName": "station", "SLURM_VERSION": "22.05.8"}
 
     def controllers(self) -> list[Controller]:
@@ -139,6 +140,12 @@ def test_what_seldom_changes_is_asked_for_once_a_minute(slurm: FakeSlurm) -> Non
         slurm.clock.seconds += 10
         assert snapshots.current().cluster == "station"
     assert slurm.slow_looks == 2
+
+
+def test_what_seldom_changes_slows_nothing_down(slurm: FakeSlurm) -> None:
+    slurm.slow_cost = 5
+    with watching(slurm) as snapshots:
+        assert snapshots.current().every == PERIOD
 
 
 def test_viewers_share_the_look_that_is_under_way(slurm: FakeSlurm) -> None:

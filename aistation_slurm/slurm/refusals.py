@@ -63,7 +63,9 @@ _REFUSED: tuple[_Kind, ...] = (
     (InvalidRequest, r"already|no longer pending|is not|more .* than|exceeds|too (?:large|long)|must|requires?\b", ""),
     (InvalidRequest, r"does not look like a batch script|specification|incorrect|bad\b|unacceptable|missing", ""),
 )
-_SPEAKER = re.compile(r"^(?:\w+: )?(?:error: |fatal: )?(?:Batch job submission failed: |allocation failure: )?")
+_SPEAKER = re.compile(
+    r"^(?:\w+: )?(?:error: |fatal: )?(?:Batch job submission failed: |allocation failure: |slurm_\w+ error: )?"
+)
 
 
 def refusal(argv: tuple[str, ...], done: Completed) -> SlurmError:

@@ -94,10 +94,9 @@ class LocalRunner:
             raise InvalidRequest(f"can't be asked: {error}", where=shown(argv)) from error
 
 
-def shown(argv: tuple[str, ...], *, width: int = 120) -> str:
-    """Return the command line as one short line that a person can read."""
-    line = shlex.join(argv).encode("unicode_escape").decode()
-    return line if len(line) <= width else line[: width - 3] + "..."
+def shown(argv: tuple[str, ...]) -> str:
+    """Return the command line as a person can read it: a list of fields, or what can't be printed, is `...`."""
+    return " ".join(shlex.quote(word) if word.isprintable() and len(word) <= 60 else "..." for word in argv)
 
 
 def _without_strays(env: Mapping[str, str]) -> dict[str, str]:

@@ -119,5 +119,6 @@ def _links() -> set[str]:
 
 def _batch(*lines: str, namespace: str = "") -> None:
     if lines:
-        where = ("-n", namespace) if namespace else ()
-        run(("ip", *where, "-batch", "-"), stdin="\n".join(lines) + "\n")
+        # nsenter, not `ip -n`, which wants to mount: in a chroot there is nothing that it could remount.
+        into = ("nsenter", f"--net={NAMESPACES / namespace}") if namespace else ()
+        run((*into, "ip", "-batch", "-"), stdin="\n".join(lines) + "\n")

@@ -326,17 +326,19 @@ def recovery_card(recovery: Recovery) -> RecoveryCard:
         jobs=_jobs_in_words([str(each) for each in recovery.job_ids]),
         result=_result(recovery),
         is_over=recovery.recovered_in is not None or not recovery.job_ids,
-        steps=tuple(
-            StepMark(words=words, after=f"+{(moment - first).total_seconds():.1f} s")
-            for words, moment in recovery.steps
-        ),
+        steps=tuple(StepMark(words=words, after=f"+{_tenths(moment - first)}") for words, moment in recovery.steps),
     )
 
 
 def _result(recovery: Recovery) -> str:
     if recovery.recovered_in is not None:
-        return f"running again after {recovery.recovered_in.total_seconds():.1f} s"
+        return f"running again after {_tenths(recovery.recovered_in)}"
     return "under way" if recovery.job_ids else "no job was lost"
+
+
+def _tenths(value: timedelta) -> str:
+    """Return `3.9 s`, or, from a minute on, `2 min 47 s`."""
+    return f"{value.total_seconds():.1f} s" if value < timedelta(minutes=1) else duration(value)
 
 
 def _jobs_in_words(ids: Sequence[str]) -> str:

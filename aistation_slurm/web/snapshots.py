@@ -23,6 +23,8 @@ SLOW_PERIOD = timedelta(seconds=60)
 REST = 20
 """A look that took t seconds is followed by at least 20 t without one, so that we cost slurmctld 5 % at most."""
 STALE_AFTER = timedelta(seconds=10)
+SILENCE = timedelta(seconds=3)
+"""A look that takes longer than this is taken for a Slurm that is away, until it answers after all."""
 
 
 class StationReader(Protocol):
@@ -127,9 +129,11 @@ class Snapshots:
             if self._looking is None and self._tick() >= self._due:
                 self._began = self._tick()
                 self._looking = self._looker.submit(self._look)
-            looking, left = self._looking, patience - (self._tick() - self._began)
-        if looking is not None and left > 0:
-            wait((looking,), timeout=left)
+            looking, taken = self._looking, self._tick() - self._began
+            if looking is not None and taken > SILENCE.total_seconds() and not self._last.problem:
+                self._last = replace(self._last, problem="It has not answered since")
+        if looking is not None and taken < patience:
+            wait((looking,), timeout=patience - taken)
         return self._last
 
     def close(self) -> None:
@@ -138,10 +142,12 @@ class Snapshots:
 
     def _look(self) -> None:
         try:
-            self._last = self._next()
-            self._due = self._began + self._last.every.total_seconds()
+            fresh = self._next()
+            self._due = self._began + fresh.every.total_seconds()
+            with self._lock:
+                self._last = fresh
         except AistationError as error:
-            self._keep(str(error))
+            self._keep(error.text)
         except Exception:
             log.exception("the snapshot could not be taken")
             self._keep("what Slurm said could not be read; the server's log has the details")
@@ -151,9 +157,11 @@ class Snapshots:
 
     def _keep(self, problem: str) -> None:
         """Keep what was known, marked; look again soon, and at everything, once Slurm is back."""
-        if not self._last.problem:
+        if problem != self._last.problem:
             log.warning("showing the last snapshot: %s", problem)
-        self._last = replace(self._last, problem=problem, controllers=self._ask_controllers())
+        kept = replace(self._last, problem=problem, controllers=self._ask_controllers())
+        with self._lock:
+            self._last = kept
         self._due = self._tick() + 2 * self._period.total_seconds()
         self._slow_due = float("-inf")
 

@@ -173,6 +173,21 @@ def test_a_slurm_that_hangs_holds_up_nobody_for_long(slurm: FakeSlurm) -> None:
         may_answer.set()
 
 
+def test_a_silence_is_said_before_the_command_gives_up(slurm: FakeSlurm) -> None:
+    may_answer = threading.Event()
+    with watching(slurm) as snapshots:
+        snapshots.current()
+        slurm.gate = lambda: may_answer.wait(5)
+        slurm.clock.seconds += 2
+        assert not snapshots.current(patience=0.05).problem
+        slurm.clock.seconds += 3.1
+        silent = snapshots.current(patience=0.05)
+        assert silent.problem == "It has not answered since"
+        assert snapshots.current(patience=0.05) is silent
+        may_answer.set()
+        assert not snapshots.current(patience=60).problem
+
+
 def test_the_last_snapshot_stays_and_is_marked_while_slurm_is_away(slurm: FakeSlurm) -> None:
     with watching(slurm) as snapshots:
         snapshots.current()

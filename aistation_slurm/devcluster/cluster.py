@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from aistation_slurm.devcluster.nodes import lost_its_jobs, mark_lost, wait_idle
 from aistation_slurm.devcluster.packages import require
 from aistation_slurm.devcluster.paths import Paths, paths_of
 from aistation_slurm.devcluster.plan import Wishes, make_record, raise_if_no_memory, raise_if_occupied
-from aistation_slurm.devcluster.processes import Process, end_all, read_processes
+from aistation_slurm.devcluster.processes import Process, end_all, of_node, read_processes, signal_all
 from aistation_slurm.devcluster.processes import services as services_of
 from aistation_slurm.devcluster.record import ClusterRecord, NodeRecord, known_record, load_record, save_record
 from aistation_slurm.devcluster.signs import of_cluster, signs_of
@@ -79,7 +81,7 @@ class DevCluster:
 
     def our_side(self) -> list[Service]:
         """Return our own daemons."""
-        ours = [services.daemon(self.paths)] if self.record.daemon else []
+        ours = [services.daemon(self.paths, self.record)] if self.record.daemon else []
         if self.record.agents:
             ours += [services.agent(self.paths, self.record, node) for node in self.record.nodes]
         return [*ours, services.page(self.paths, self.record)] if self.record.page else ours
@@ -119,15 +121,36 @@ def up(
     with locked(paths, say):
         require()
         steps = Steps(say)
-        record = make_record(spec, wishes, paths, load_record(paths))
+        old = load_record(paths)
+        record = make_record(spec, wishes, paths, old)
         cluster = DevCluster(paths, record)
+        before = set(cluster.running())
+        if old:
+            _revive(DevCluster(paths, old), record, steps)
         _prepare(cluster, spec, spec_file, site_keys, steps)
         _start_controller(cluster, steps)
         with steps.step("cluster file applied"):
             settle(cluster)
         _start_nodes(cluster, steps)
-        steps.total(f"{wishes.name} is up: {len(record.nodes)} nodes, {spec.total_gpus} simulated GPUs")
+        was = "was up already" if before == set(cluster.running()) else "is up"
+        steps.total(f"{wishes.name} {was}: {len(record.nodes)} nodes, {spec.total_gpus} simulated GPUs")
         return cluster
+
+
+def _revive(old: DevCluster, record: ClusterRecord, steps: Steps) -> None:
+    """Continue what was stopped and join what was cut; where the nodes are others now, take the old ones away."""
+    if old.record.nodes != record.nodes:
+        with steps.step("the nodes are others now: the old ones taken away, with their jobs"):
+            signs = [signs_of(old.paths, old.record, node) for node in old.record.nodes]
+            end_all(lambda found: [each for one in signs for each in of_node(found, one)])
+            if old.record.layout == "netns":
+                unplug_all(old.record)
+        return
+    signs = [signs_of(old.paths, old.record, node) for node in old.record.nodes]
+    stopped = [each for each in of_cluster(read_processes(), old.paths, signs) if each.is_stopped]
+    if stopped:
+        with steps.step(f"{len(stopped)} stopped processes continued"):
+            signal_all(stopped, signal.SIGCONT)
 
 
 def _prepare(
@@ -250,6 +273,9 @@ def down(name: str, *, say: Say) -> bool:
                 remove_cgroups(record)
             remove_files(paths)
         paths.lock.unlink(missing_ok=True)
+    for folder in (paths.base, paths.base.parent):
+        with suppress(OSError):  # not empty: another cluster's, or a site's
+            folder.rmdir()
     steps.total(f"{name} is gone")
     return True
 

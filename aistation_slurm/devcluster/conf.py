@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -125,10 +126,21 @@ def _node_line(node: NodeRecord, group: GpuGroup) -> dict[str, object]:
     }
 
 
-def cgroup_conf() -> str:
-    """Return cgroup.conf: nothing is constrained, the GPUs and most of the memory are only imagined."""
-    plugin = "CgroupPlugin=cgroup/v1\n" if proctrack() == "proctrack/cgroup" else ""
-    return f"{PREAMBLE}{plugin}CgroupAutomount=no\nConstrainCores=no\nConstrainDevices=no\nConstrainRAMSpace=no\n"
+def cgroup_conf(version: tuple[int, int], track: str) -> str:
+    """Return cgroup.conf: nothing is constrained, the GPUs and most of the memory are only imagined.
+
+    Without cgroups of version 1, slurmd from 23.11 on is told to leave them alone; before, it does by itself.
+    """
+    plugin = "CgroupPlugin=cgroup/v1\n" if track == "proctrack/cgroup" else ""
+    if not plugin and version >= (23, 11):
+        plugin = "CgroupPlugin=disabled\n"
+    return f"{PREAMBLE}{plugin}ConstrainCores=no\nConstrainDevices=no\nConstrainRAMSpace=no\n"
+
+
+def slurm_version(said: str) -> tuple[int, int]:
+    """Return (22, 5) of `slurm-wlm 22.05.8`, what `slurmd -V` says."""
+    found = re.search(r"(\d+)\.(\d+)", said)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def slurmdbd_conf(paths: Paths, record: ClusterRecord, password: str) -> str:

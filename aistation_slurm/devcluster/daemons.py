@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import socket
@@ -103,6 +104,16 @@ def answers(host: str, port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def hears(host: str, port: int) -> bool:
+    """True if somebody has the UDP port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
 
 
 def listens(path: Path) -> bool:

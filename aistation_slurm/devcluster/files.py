@@ -10,7 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from aistation_slurm.devcluster.conf import SLURM_USER, cgroup_conf, settings_toml, slurm_conf, slurmdbd_conf
+from aistation_slurm.devcluster.commands import find, run
+from aistation_slurm.devcluster.conf import (
+    SLURM_USER,
+    cgroup_conf,
+    proctrack,
+    settings_toml,
+    slurm_conf,
+    slurm_version,
+    slurmdbd_conf,
+)
 from aistation_slurm.devcluster.database import USER as MYSQL_USER
 from aistation_slurm.devcluster.database import password
 from aistation_slurm.devcluster.paths import Paths
@@ -90,7 +99,7 @@ def write_site(paths: Paths, record: ClusterRecord, spec: ClusterSpec, site_keys
     changed = not paths.slurm_conf.exists() or paths.slurm_conf.read_text() != text
     for name in ("aistation.conf", "gres.conf"):
         _write_empty(paths.etc / name)
-    write_whole(paths.etc / "cgroup.conf", cgroup_conf())
+    write_whole(paths.etc / "cgroup.conf", cgroup_conf(slurm_version(run((find("slurmd"), "-V"))), proctrack()))
     write_whole(paths.config, settings_toml(paths, record))
     _write_slurmdbd(paths, slurmdbd_conf(paths, record, password(paths)))
     write_whole(paths.slurm_conf, text)

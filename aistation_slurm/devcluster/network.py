@@ -46,6 +46,7 @@ def plug_in(record: ClusterRecord) -> int:
             f"addr add {record.address}/24 dev {record.bridge}",
             f"link set {record.bridge} up",
         )
+    _batch(*(f"link set {record.veth(node)} up" for node in record.nodes if record.veth(node) in links))
     bare = [node for node in record.nodes if not _is_plugged(record, node, links)]
     for node in bare:
         _unplug(record, node, links)

@@ -31,6 +31,14 @@ PACKAGES: dict[str, dict[str, str]] = {
     "debian 13": _DEBIAN | _PLUGINS_OF_13,
     "ubuntu 24.04": _DEBIAN | _PLUGINS_OF_13,
 }
+_UNITS = {
+    "munge": "munge",
+    "mariadb-server": "mariadb",
+    "slurmctld": "slurmctld",
+    "slurmd": "slurmd",
+    "slurmdbd": "slurmdbd",
+    "slurmrestd": "slurmrestd",
+}
 POLICY = Path("/usr/sbin/policy-rc.d")
 _OUR_POLICY = "#!/bin/sh\n# Written by `aistation dev install`: what is being installed starts no daemon.\nexit 101\n"
 
@@ -97,6 +105,14 @@ def install(names: list[str]) -> None:
     with no_daemons():
         _apt("update", "-qq")
         _apt("install", "-y", "-qq", "--no-install-recommends", *names)
+    _keep_off(names)
+
+
+def _keep_off(names: list[str]) -> None:
+    """What was installed just now isn't started by the next boot either; a site that wants it enables it."""
+    units = [_UNITS[name] for name in names if name in _UNITS]
+    if units and find("systemctl").startswith("/"):
+        subprocess.run(("systemctl", "disable", *units), capture_output=True, check=False)
 
 
 def _apt(*words: str) -> None:

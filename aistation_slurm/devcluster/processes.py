@@ -30,6 +30,8 @@ class Process:
     start: int
     """When it started, in clock ticks after boot: with the pid, it names the process for good."""
     uid: int = 0
+    is_stopped: bool = False
+    """True after SIGSTOP, until SIGCONT."""
     argv: tuple[str, ...] = ()
     environ: dict[str, str] = field(default_factory=dict)
     """Only what tells whose it is."""
@@ -73,6 +75,7 @@ def _read(entry: Path) -> Process | None:
         ppid=int(words[1]),
         start=int(words[19]),
         uid=entry.stat().st_uid,
+        is_stopped=words[0] in {b"T", b"t"},
         argv=tuple(argv.rstrip(b"\0").decode(errors="replace").split("\0")),
         environ={key: value for key, _, value in pairs if key in _KEPT},
         netns=(entry / "ns/net").stat().st_ino,

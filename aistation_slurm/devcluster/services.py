@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aistation_slurm.devcluster.commands import SBIN, find
 from aistation_slurm.devcluster.conf import SLURM_USER
-from aistation_slurm.devcluster.daemons import Service, answers, listens
+from aistation_slurm.devcluster.daemons import Service, answers, hears, listens
 from aistation_slurm.devcluster.database import USER as MYSQL_USER
 from aistation_slurm.devcluster.database import mariadbd_argv
 from aistation_slurm.devcluster.network import NAMESPACES
@@ -80,9 +80,12 @@ def agent(paths: Paths, record: ClusterRecord, node: NodeRecord) -> Service:
                    node=node.name, netns=_netns(record, node), env=our_env(paths))  # fmt: skip
 
 
-def daemon(paths: Paths) -> Service:
+def daemon(paths: Paths, record: ClusterRecord) -> Service:
     """Return the daemon that runs the duties; as SlurmUser, who may order Slurm about."""
-    return Service("daemon", (*OURS, "daemon"), paths.log / "daemon.log", user=SLURM_USER, env=our_env(paths))
+    ready = partial(hears, record.address, record.ports.heartbeat)
+    return Service(
+        "daemon", (*OURS, "daemon"), paths.log / "daemon.log", user=SLURM_USER, env=our_env(paths), ready=ready
+    )
 
 
 def page(paths: Paths, record: ClusterRecord) -> Service:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from aistation_slurm.devcluster.cluster import DevCluster
 from aistation_slurm.devcluster.processes import Process
@@ -67,11 +66,4 @@ def status_of(cluster: DevCluster) -> Status:
 def _status(name: str, node: str, process: Process | None) -> DaemonStatus:
     if process is None:
         return DaemonStatus(name, "dead", None, node)
-    return DaemonStatus(name, "stopped" if _is_stopped(process.pid) else "alive", process.pid, node)
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in {b"T", b"t"}
-    except OSError:
-        return False
+    return DaemonStatus(name, "stopped" if process.is_stopped else "alive", process.pid, node)

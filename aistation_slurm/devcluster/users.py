@@ -146,8 +146,9 @@ class _Save:
 def _book(base: Path) -> Iterator[tuple[UserBook, _Save]]:
     base.mkdir(parents=True, exist_ok=True)
     path = base / "users.json"
-    with (base / ".users.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    folder = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -156,3 +157,5 @@ def _book(base: Path) -> Iterator[tuple[UserBook, _Save]]:
             yield UserBook.model_validate_json(text), _Save(path)
         except ValidationError as error:
             raise DevClusterError("is damaged", where=str(path), hint="remove it by hand") from error
+    finally:
+        os.close(folder)

@@ -46,6 +46,7 @@ Writer = Callable[[BinaryIO], object]
 
 STATE = "state"
 MANIFEST = "manifest.json"
+UNFINISHED = "unfinished"
 TAKEOVER = "AISTATION_CHECKPOINT_TAKEOVER"
 _STEP = re.compile(r"step-(\d{12})")
 _CLAIM = re.compile(r"(\d{6,})\.json")
@@ -394,6 +395,11 @@ class SaveSoon:
         if self._told:
             self._heard.set()
         return self._told
+
+    def say_unfinished(self) -> None:
+        """Tell the template's batch script, as the training leaves, that it is to be requeued."""
+        if folder := os.environ.get("AISTATION_RUN_DIR"):
+            Path(folder, UNFINISHED).touch()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._told = True

@@ -24,12 +24,12 @@ from aistation_slurm.devcluster.files import (
     write_site,
 )
 from aistation_slurm.devcluster.lock import locked
-from aistation_slurm.devcluster.network import plug_in, unplug_all
+from aistation_slurm.devcluster.network import netns_inode, plug_in, unplug_all
 from aistation_slurm.devcluster.nodes import lost_its_jobs, mark_lost, wait_idle
 from aistation_slurm.devcluster.packages import require
 from aistation_slurm.devcluster.paths import Paths, paths_of
 from aistation_slurm.devcluster.plan import Wishes, make_record, raise_if_no_memory, raise_if_occupied
-from aistation_slurm.devcluster.processes import Process, end_all, of_node, read_processes, signal_all
+from aistation_slurm.devcluster.processes import NODE_MARK, Process, end_all, of_node, read_processes, signal_all
 from aistation_slurm.devcluster.processes import services as services_of
 from aistation_slurm.devcluster.record import ClusterRecord, NodeRecord, known_record, load_record, save_record
 from aistation_slurm.devcluster.signs import of_cluster, signs_of
@@ -175,7 +175,8 @@ def _prepare(
         use_users(paths.base, paths.name, record.users)
     if record.layout == "netns":
         with steps.step(f"network of {len(record.nodes)} namespaces"):
-            plug_in(record)
+            if plug_in(record):
+                end_all(lambda found: strays(found, record))
     if not (paths.mysql / "ready").exists():
         with steps.step("database made"):
             make_database(paths)
@@ -233,6 +234,12 @@ def start_slurmds(cluster: DevCluster, nodes: Sequence[NodeRecord]) -> list[Serv
     return bring_up(
         cluster, [services.slurmd(paths, cluster.record, node, rebooted=node.name in lost) for node in dead]
     )
+
+
+def strays(processes: Sequence[Process], record: ClusterRecord) -> list[Process]:
+    """Return the nodes' processes that live in a network namespace that is theirs no more."""
+    homes = {f"{record.name}/{node.name}": netns_inode(record, node) for node in record.nodes}
+    return [each for each in processes if each.netns != homes.get(each.environ.get(NODE_MARK, ""), each.netns)]
 
 
 def bring_up(cluster: DevCluster, wanted: list[Service]) -> list[Service]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 from aistation_slurm.devcluster.commands import run
@@ -38,40 +38,36 @@ def namespaces_work() -> bool:
 
 
 def plug_in(record: ClusterRecord) -> int:
-    """Make what is missing of the cluster's network, and return how many nodes had no cable."""
+    """Make what is missing of the cluster's network, join what was cut, and return how many nodes had no cable.
+
+    A cable hangs on the bridge only once all else of it is done: so one that was half made is known, and made again.
+    """
     links = _links()
     if record.bridge not in links:
-        _batch(
-            f"link add {record.bridge} type bridge",
-            f"addr add {record.address}/24 dev {record.bridge}",
-            f"link set {record.bridge} up",
-        )
-    _batch(*(f"link set {record.veth(node)} up" for node in record.nodes if record.veth(node) in links))
+        _batch(f"link add {record.bridge} type bridge")
+    _batch(f"addr replace {record.address}/24 dev {record.bridge}", f"link set {record.bridge} up")
     bare = [node for node in record.nodes if not _is_plugged(record, node, links)]
     for node in bare:
-        _unplug(record, node, links)
-    for node in bare:
-        run(("ip", "netns", "add", record.namespace(node)))
-    _batch(*(line for node in bare for line in _cable(record, node)))
-    for node in bare:
-        _batch(*_inside(node), namespace=record.namespace(node))
+        _lay(record, node, links)
+    _batch(*(f"link set {record.veth(node)} up" for node in record.nodes))
+    _batch(*(f"link set {record.veth(node)} master {record.bridge}" for node in bare))
     return len(bare)
 
 
-def _is_plugged(record: ClusterRecord, node: NodeRecord, links: set[str]) -> bool:
-    return record.veth(node) in links and netns_inode(record, node) != 0
+def _is_plugged(record: ClusterRecord, node: NodeRecord, links: Mapping[str, str]) -> bool:
+    return links.get(record.veth(node)) == record.bridge and netns_inode(record, node) != 0
 
 
-def _cable(record: ClusterRecord, node: NodeRecord) -> tuple[str, ...]:
-    veth = record.veth(node)
-    return (
-        f"link add {veth} type veth peer name eth0 netns {record.namespace(node)}",
-        f"link set {veth} master {record.bridge} up",
-    )
-
-
-def _inside(node: NodeRecord) -> tuple[str, ...]:
-    return ("link set lo up", f"addr add {node.address}/24 dev eth0", "link set eth0 up")
+def _lay(record: ClusterRecord, node: NodeRecord, links: Container[str]) -> None:
+    veth, namespace = record.veth(node), record.namespace(node)
+    if veth in links:
+        with contextlib.suppress(DevClusterError):  # it goes with its namespace, perhaps just now
+            run(("ip", "link", "del", veth))
+    if netns_inode(record, node) == 0:
+        (NAMESPACES / namespace).unlink(missing_ok=True)
+        run(("ip", "netns", "add", namespace))
+    _batch(f"link add {veth} type veth peer name eth0 netns {namespace}")
+    _batch("link set lo up", f"addr replace {node.address}/24 dev eth0", "link set eth0 up", namespace=namespace)
 
 
 def unplug_all(record: ClusterRecord) -> None:
@@ -83,7 +79,7 @@ def unplug_all(record: ClusterRecord) -> None:
         run(("ip", "link", "del", record.bridge))
 
 
-def _unplug(record: ClusterRecord, node: NodeRecord, links: Iterable[str]) -> None:
+def _unplug(record: ClusterRecord, node: NodeRecord, links: Container[str]) -> None:
     if record.veth(node) in links:
         with contextlib.suppress(DevClusterError):  # it goes with its namespace, perhaps just now
             run(("ip", "link", "del", record.veth(node)))
@@ -114,8 +110,9 @@ def netns_inode(record: ClusterRecord, node: NodeRecord) -> int:
         return 0
 
 
-def _links() -> set[str]:
-    return {each["ifname"] for each in json.loads(run(("ip", "-j", "link", "show")))}
+def _links() -> dict[str, str]:
+    """Return interface -> the bridge that it hangs on, or nothing."""
+    return {each["ifname"]: each.get("master", "") for each in json.loads(run(("ip", "-j", "link", "show")))}
 
 
 def _batch(*lines: str, namespace: str = "") -> None:

@@ -111,6 +111,29 @@ class Bench:
         raise TimeoutError(f"nodes are not idle again: {states}")
 
 
+class PatientDaemon:
+    """Our daemon with a breaker that forgets at once: here many nodes in a row are lost on purpose."""
+
+    def __init__(self, name: str) -> None:
+        found = json.loads(ours("dev", "env", "--name", name, "--json"))
+        config = Path(found["AISTATION_CONFIG"])
+        mine = Path("/tmp") / f"aistation-{name}.toml"
+        mine.write_text(config.read_text().replace("[daemon]\n", "[daemon]\nbreaker_period = 1.0\n"))
+        mine.chmod(0o644)
+        words = ("dev", "exec", "--name", name, "--as", "slurm", "--", "env", f"AISTATION_CONFIG={mine}")
+        self.log = (Path("/tmp") / f"aistation-{name}-daemon.log").open("w")
+        self.process = subprocess.Popen((*OURS, *words, *OURS, "daemon"), stdout=self.log, stderr=self.log)
+
+    def __enter__(self) -> PatientDaemon:
+        time.sleep(5)  # it has to listen for a while before it believes a silence
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=20)
+        self.log.close()
+
+
 def nodes_of(run_nodes: str) -> list[str]:
     from aistation_slurm.slurm.nodelist import expand
 
@@ -193,6 +216,26 @@ def report(trials: list[Trial]) -> bool:
     return good
 
 
+def ours_against(options: argparse.Namespace) -> list[Trial]:
+    """Run every trial with our daemon, each fault in turn, so that a slow moment hits all of them."""
+    ours("dev", "up", "--name", options.name, "--file", str(SMALL), "--agents", "--no-daemon")
+    trials = []
+    with PatientDaemon(options.name):
+        bench = Bench(options.name, options.user, options.python)
+        expected = reference(bench)
+        print(f"undisturbed: final loss {expected!r}", flush=True)
+        for number in range(options.trials):
+            for fault in options.faults.split(","):
+                trials.append(last := trial(bench, fault, on_batch_node=number % 2 == 0, expected=expected))
+                same = "same loss" if last.loss_is_equal else "OTHER LOSS"
+                seconds = f"{last.to_first_line:6.2f} s {last.to_first_step:6.2f} s"
+                print(f"{number + 1:3} {last.fault:10} {last.victim} {seconds} {same}", flush=True)
+                if options.out:
+                    with options.out.open("a") as file:
+                        file.write(json.dumps(asdict(last)) + "\n")
+    return trials
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=20)
@@ -207,21 +250,7 @@ def main() -> None:
     if options.stock:
         print(line("stock Slurm, kill-node: to the first line", stock(options)))
     else:
-        ours("dev", "up", "--name", options.name, "--file", str(SMALL))
-        bench = Bench(options.name, options.user, options.python)
-        expected = reference(bench)
-        print(f"undisturbed: final loss {expected!r}", flush=True)
-        trials = []
-        for number in range(options.trials):
-            for fault in options.faults.split(","):
-                trials.append(trial(bench, fault, on_batch_node=number % 2 == 0, expected=expected))
-                last = trials[-1]
-                same = "same loss" if last.loss_is_equal else "OTHER LOSS"
-                seconds = f"{last.to_first_line:6.2f} s {last.to_first_step:6.2f} s"
-                print(f"{number + 1:3} {last.fault:10} {last.victim} {seconds} {same}", flush=True)
-                if options.out:
-                    with options.out.open("a") as file:
-                        file.write(json.dumps(asdict(last)) + "\n")
+        trials = ours_against(options)
         if not report(trials):
             sys.exit("some trial ended with another loss")
     if not options.keep:

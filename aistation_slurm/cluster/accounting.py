@@ -125,8 +125,11 @@ def _leavers(desired: Desired, observed: Observed) -> Iterator[Change]:
             moves.append((left, user))
     for account, users in _alike(moves):
         yield SetDefaultAccount(desired.cluster, tuple(users), account)
-    # Whoever leaves all of them leaves the default account last: slurmdbd refuses to take it while others are left.
+    # Whoever leaves all of them leaves the default account last, and in a call without those who stay elsewhere:
+    # slurmdbd refuses to take a default account otherwise (seen on 22.05).
+    movers = {user for _, users in _alike(moves) for user in users}
     last = {(account, user) for account, user in gone if account == _default_account(observed, user)}
+    last = {(account, user) for account, user in last if user not in movers}
     for pairs in ([each for each in gone if each not in last], [each for each in gone if each in last]):
         for account, users in _alike(pairs):
             yield RemoveUsers(desired.cluster, account, tuple(users))

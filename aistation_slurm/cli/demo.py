@@ -26,6 +26,7 @@ from aistation_slurm.errors import AistationError, SlurmError
 from aistation_slurm.settings import read_settings
 from aistation_slurm.slurm.connect import Slurm, connect
 from aistation_slurm.slurm.model import Job
+from aistation_slurm.slurm.nodelist import expand
 
 STEPS, CHECKPOINT_EVERY, STEP_TIME = 240, 10, 0.05
 PATIENCE = 180.0
@@ -131,7 +132,7 @@ class Demo:
         package = Path(__file__).resolve().parent.parent
         for source in (package / "examples/digits_ddp.py", package / "checkpoint.py", package / "progress.py"):
             shutil.copy(source, folder / source.name)
-        shutil.chown(folder, user, user)
+        shutil.chown(folder, user)
         words = (
             "-m", "aistation_slurm", "job", "submit", "--parsable", "--template", "pytorch-ddp", "--group", "v100",
             "--nodes", "2", "--gpus-per-node", "1", "--name", "digits", "--python", self.python, "digits_ddp.py", "--",
@@ -163,7 +164,7 @@ class Demo:
 
     def _kill_a_node(self, job_id: int, run: Run) -> tuple[str, float]:
         """Kill the node that runs the job's own script: the harder of the two cases."""
-        victim = run.nodes.split(",")[0]
+        victim = expand(run.nodes)[0]
         stage = self.screen.begin(f"{victim} is killed, with all its processes")
         at = time.time()
         strike(self.cluster, "kill-node", victim)

@@ -69,16 +69,16 @@ class Bench:
         self.folder.mkdir(exist_ok=True)
         for source in ("examples/digits_ddp.py", "checkpoint.py", "progress.py"):
             shutil.copy(PACKAGE / source, self.folder)
-        shutil.chown(self.folder, user, user)
+        shutil.chown(self.folder, user)
 
     def as_user(self, *words: str) -> str:
         return ours("dev", "exec", "--name", self.name, "--as", self.user, "--cwd", str(self.folder), "--", *words)
 
-    def submit(self, *, steps: int = STEPS) -> int:
+    def submit(self, *, steps: int = STEPS, step_time: float = STEP_TIME) -> int:
         answer = self.as_user(
             *OURS, "job", "submit", "--parsable", "--template", "pytorch-ddp", "--group", "v100", "--nodes", "2",
             "--gpus-per-node", "1", "--name", "bench", "--time", "30", "--python", self.python, "digits_ddp.py", "--",
-            "--steps", str(steps), "--checkpoint-every", str(EVERY), "--step-time", str(STEP_TIME),
+            "--steps", str(steps), "--checkpoint-every", str(EVERY), "--step-time", str(step_time),
         )  # fmt: skip
         return int(answer.strip())
 
@@ -187,7 +187,7 @@ def stock(options: argparse.Namespace) -> list[float]:
     mine.write_text(text.replace("per_user: {gpu: 6}", "per_user: {gpu: 24}"))
     ours("dev", "up", "--name", options.name, "--file", str(mine), "--layout", "netns", "--no-agents", "--no-daemon")
     bench = Bench(options.name, options.user, options.python)
-    jobs = [bench.submit(steps=100_000) for _ in range(3)]
+    jobs = [bench.submit(steps=100_000, step_time=1.0) for _ in range(3)]
     victims, faults = [], []
     for job_id in jobs:
         log = bench.wait(job_id, "a checkpoint", lambda log: log.last is not None and (log.last.checkpoint or 0) > 0)

@@ -214,7 +214,7 @@ def _start_nodes(cluster: DevCluster, steps: Steps) -> None:
             bring_up(cluster, agents)
     with steps.step(f"{len(record.nodes)} nodes"):
         start_slurmds(cluster, record.nodes)
-        wait_idle(cluster.paths, record)
+        wait_idle(cluster.paths, record, lambda node: f"slurmd:{node}" in cluster.running())
     if others:
         with steps.step(", ".join(each.name for each in others)):
             bring_up(cluster, others)

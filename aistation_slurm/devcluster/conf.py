@@ -129,12 +129,11 @@ def _node_line(node: NodeRecord, group: GpuGroup) -> dict[str, object]:
 def cgroup_conf(version: tuple[int, int], track: str) -> str:
     """Return cgroup.conf: nothing is constrained, the GPUs and most of the memory are only imagined.
 
-    Without cgroups of version 1, slurmd from 23.11 on is told to leave them alone; before, it does by itself.
+    Where cgroups are not used, slurmd from 23.11 on is told to leave them alone. Before, it wants a plugin in any case
+    (its search for the right one fails where none are mounted), and version 1's does nothing until it is asked.
     """
-    plugin = "CgroupPlugin=cgroup/v1\n" if track == "proctrack/cgroup" else ""
-    if not plugin and version >= (23, 11):
-        plugin = "CgroupPlugin=disabled\n"
-    return f"{PREAMBLE}{plugin}ConstrainCores=no\nConstrainDevices=no\nConstrainRAMSpace=no\n"
+    plugin = "disabled" if track != "proctrack/cgroup" and version >= (23, 11) else "cgroup/v1"
+    return f"{PREAMBLE}CgroupPlugin={plugin}\nConstrainCores=no\nConstrainDevices=no\nConstrainRAMSpace=no\n"
 
 
 def slurm_version(said: str) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from aistation_slurm.devcluster.commands import find, run
@@ -65,21 +65,22 @@ def read_line(line: str) -> Seen:
     return Seen(line[:64].strip(), NodeState.parse(line[64:128].strip()), line[128:].strip())
 
 
-def wait_idle(paths: Paths, record: ClusterRecord, *, within: float = 60.0) -> None:
+def wait_idle(paths: Paths, record: ClusterRecord, is_alive: Callable[[str], bool], *, within: float = 60.0) -> None:
     """Wait until each node's slurmd has registered; nodes that a person set down or drained are not waited for.
 
     Raises:
         DevClusterError: some have not in time; the hint holds the end of one's log.
     """
-    give_up = time.monotonic() + within
+    patient, give_up = time.monotonic() + 2, time.monotonic() + within
     while True:
         absent = [each for each in look(paths) if not each.is_there and not _is_set_aside(each)]
         if not absent:
             return
         if passing := [each.name for each in absent if each.is_passing]:
             resume(paths, passing)
-        if time.monotonic() > give_up:
-            first = absent[0]
+        gone = [each for each in absent if time.monotonic() > patient and not is_alive(each.name)]
+        if gone or time.monotonic() > give_up:
+            first = (gone or absent)[0]
             words = "+".join(sorted(first.state.words))
             raise DevClusterError(
                 f"{len(absent)} of {len(record.nodes)} nodes did not come up ({first.name}: {words})",

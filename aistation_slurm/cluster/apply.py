@@ -10,10 +10,13 @@ from pathlib import Path
 
 from aistation_slurm.cluster.changes import Reconfigure, WriteFile
 from aistation_slurm.cluster.plan import Plan
-from aistation_slurm.errors import NotPermitted, SlurmError, UnsafePlan
+from aistation_slurm.errors import NotPermitted, SlurmError, SlurmUnreachable, UnsafePlan
 from aistation_slurm.render import write_whole
 from aistation_slurm.slurm.connect import Slurm
 
+PATIENCE = 15.0
+"""Seconds that slurmdbd has to tell slurmctld of a new QOS; it takes a tenth of one."""
+TURNS = 50
 AS_ROOT = "run it as root, or as whoever Slurm's files belong to"
 
 
@@ -32,8 +35,10 @@ def apply(plan: Plan, slurm: Slurm, *, force: bool = False) -> Iterator[str]:
     with _alone(files):
         for change in plan.changes:
             if isinstance(change, WriteFile):
+                _wait_for_qos(plan, slurm)
                 _write(change)
             elif isinstance(change, Reconfigure):
+                _wait_for_qos(plan, slurm)
                 _reconfigure(slurm, files)
             else:
                 slurm.write.sacctmgr(*change.argv()[1:])
@@ -47,6 +52,21 @@ def _write(change: WriteFile) -> None:
         write_whole(change.path, change.text)
     except OSError as error:
         raise NotPermitted(f"can't be written ({error.strerror})", where=str(change.path), hint=AS_ROOT) from error
+
+
+def _wait_for_qos(plan: Plan, slurm: Slurm) -> None:
+    """Return once slurmctld knows every QOS that the files name: one that it doesn't know is fatal to it.
+
+    Raises:
+        SlurmUnreachable: slurmdbd did not tell it in time; no file was written.
+    """
+    needed = frozenset[str]().union(*(change.qos for change in plan.changes if isinstance(change, Reconfigure)))
+    give_up = time.monotonic() + PATIENCE
+    while needed and (missing := needed - slurm.read.loaded_qos()):
+        if time.monotonic() > give_up:
+            text = f"slurmctld has not heard of QOS {', '.join(sorted(missing))} from slurmdbd"
+            raise SlurmUnreachable(text, hint="are they connected? `sacctmgr show cluster` names the controller's host")
+        time.sleep(0.1)
 
 
 def _reconfigure(slurm: Slurm, files: list[WriteFile]) -> None:
@@ -72,12 +92,12 @@ def _alone(files: list[WriteFile]) -> Iterator[None]:
     except OSError as error:
         raise NotPermitted(f"can't be written ({error.strerror})", where=str(path), hint=AS_ROOT) from error
     with file:
-        for attempt in range(50):
+        for attempt in range(TURNS):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if attempt == 49:
+                if attempt == TURNS - 1:
                     raise UnsafePlan("another apply is at work", where=str(path), hint="wait for its end") from None
                 time.sleep(0.1)
         yield

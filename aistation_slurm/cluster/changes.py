@@ -236,6 +236,8 @@ class Reconfigure(Change):
     rank: ClassVar[int] = 50
 
     why: str
+    qos: frozenset[str] = frozenset()
+    """What the partitions name; slurmctld must know them first."""
 
     def __str__(self) -> str:
         return f"~ slurmctld  reconfigure: {self.why}"

@@ -114,7 +114,7 @@ def decide(spec: ClusterSpec, observed: Observed, *, conf_dir: Path, gpu_device:
     texts = wanted_files(spec, gpu_device=gpu_device, source=source)
     changes: list[Change] = [*accounting_changes(wanted, observed), *_files(texts, observed, conf_dir, spec)]
     if why := _must_reconfigure(spec, observed, [each for each in changes if isinstance(each, WriteFile)]):
-        changes.append(Reconfigure(why))
+        changes.append(Reconfigure(why, frozenset(wanted.qos)))
     changes.sort(key=lambda change: change.rank)
     return Plan(
         changes=tuple(changes),

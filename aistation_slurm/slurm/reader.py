@@ -40,6 +40,10 @@ class SlurmReader(Protocol):
         """Return the configuration that slurmctld runs with."""
         ...
 
+    def loaded_qos(self) -> frozenset[str]:
+        """Return the names of the QOS that slurmctld itself knows; slurmdbd tells it of new ones."""
+        ...
+
     def controllers(self) -> list[Controller]:
         """Return every slurmctld of slurm.conf and whether it answers; does not raise when none does."""
         ...

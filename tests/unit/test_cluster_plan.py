@@ -110,6 +110,8 @@ def after(plan: Plan, spec: ClusterSpec, observed: Observed) -> Observed:  # noq
                     for name, group in spec.groups.items()
                 }
             case c.RemoveUsers():
+                defaults = {users[user].default_account == change.account for user in change.users}
+                assert len(defaults) == 1, "slurmdbd refuses to take some users' default account with others' last"
                 for user in change.users:
                     del rows[change.account, user]
                     left = [account for account, name in rows if name == user]

@@ -9,6 +9,7 @@ from aistation_slurm.slurm.commands.command import Command
 from aistation_slurm.slurm.model import Controller
 
 _SETTING = re.compile(r"(?P<key>[\w.\[\]/-]+)\s*= ?(?P<value>.*)")
+_LOADED_QOS = re.compile(r"^QOS=(\S+)\(\d+\)$", re.MULTILINE)
 _PING = re.compile(r"Slurmctld\((?P<mode>\w+)\) at (?P<host>\S+) is (?P<state>UP|DOWN)")
 
 
@@ -18,6 +19,15 @@ def show_config() -> Command[dict[str, str]]:
     What follows `Slurmctld(primary) at ...` is no configuration, and is left out.
     """
     return Command(("scontrol", "show", "config"), read=_config)
+
+
+def show_loaded_qos() -> Command[frozenset[str]]:
+    """The names of the QOS that slurmctld itself knows: slurmdbd tells it, and what it doesn't know is fatal to it.
+
+    A partition that names another one ends slurmctld 22.05 at the next reconfigure (partition_mgr.c).
+    """
+    argv = ("scontrol", "show", "assoc_mgr", "flags=qos")
+    return Command(argv, read=lambda text: frozenset(_LOADED_QOS.findall(text)))
 
 
 def ping() -> Command[list[Controller]]:

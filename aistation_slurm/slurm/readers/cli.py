@@ -50,6 +50,10 @@ class CliReader:
         """Return the configuration that slurmctld runs with."""
         return self._ask(commands.show_config())
 
+    def loaded_qos(self) -> frozenset[str]:
+        """Return the names of the QOS that slurmctld itself knows."""
+        return self._ask(commands.show_loaded_qos())
+
     def controllers(self) -> list[Controller]:
         """Return every slurmctld of slurm.conf and whether it answers; does not raise when none does."""
         command = commands.ping()

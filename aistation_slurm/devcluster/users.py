@@ -127,8 +127,9 @@ def _account(user: str) -> pwd.struct_passwd | None:
 
 
 def _remove_group(base: Path) -> None:
+    in_use = any(each.pw_gid == GROUP_ID for each in pwd.getpwall())
     with contextlib.suppress(KeyError):
-        if grp.getgrnam(GROUP).gr_gid == GROUP_ID:
+        if grp.getgrnam(GROUP).gr_gid == GROUP_ID and not in_use:
             run(("groupdel", GROUP))
     shutil.rmtree(base / "home", ignore_errors=True)
     (base / "users.json").unlink(missing_ok=True)

@@ -82,7 +82,9 @@ class Screen:
         stage.result, stage.ended = result, time.monotonic()
         if not self.console.is_terminal:
             self.console.print(
-                f"{stage.ended - stage.begun:6.1f} s  {stage.what} {stage.result}".rstrip(), highlight=False
+                f"{stage.ended - stage.begun:6.1f} s  {stage.what} {stage.result}".rstrip(),
+                highlight=False,
+                soft_wrap=True,
             )
 
 

@@ -188,16 +188,17 @@ def stock(options: argparse.Namespace) -> list[float]:
     ours("dev", "up", "--name", options.name, "--file", str(mine), "--layout", "netns", "--no-agents", "--no-daemon")
     bench = Bench(options.name, options.user, options.python)
     jobs = [bench.submit(steps=100_000, step_time=1.0) for _ in range(3)]
-    victims, faults = [], []
+    victims, struck = [], {}
     for job_id in jobs:
         log = bench.wait(job_id, "a checkpoint", lambda log: log.last is not None and (log.last.checkpoint or 0) > 0)
         victims.append(nodes_of(log.last.nodes)[0])
-    faults = [bench.fault("kill-node", victim) for victim in victims]
-    print(f"killed {', '.join(victims)}; now Slurm is alone with it", flush=True)
+    for victim in dict.fromkeys(victims):  # two trainings may share a node
+        struck[victim] = bench.fault("kill-node", victim)
+    print(f"killed {', '.join(struck)}; now Slurm is alone with it", flush=True)
     taken = []
-    for job_id, at in zip(jobs, faults, strict=True):
+    for job_id, victim in zip(jobs, victims, strict=True):
         log = bench.wait(job_id, "a second run", lambda log: len(log.runs) > 1, patience=1200)
-        taken.append(log.runs[1].at - at)
+        taken.append(log.runs[1].at - struck[victim])
         print(f"job {job_id}: {taken[-1]:.1f} s", flush=True)
     return taken
 

@@ -47,7 +47,7 @@ def become_agent(node: str, to: str, *, every: float, munge_socket: str | None) 
     words = [node, to, str(every), *([munge_socket] if munge_socket else [])]
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "aistation_slurm.node.agent", *words])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "aistation_slurm.node.agent", *words])
 
 
 def _address_from_settings() -> str:

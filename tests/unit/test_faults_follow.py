@@ -31,8 +31,8 @@ def a_job(state="PENDING", *, reason="BeginTime", restarts=1, eligible=121, node
     )
 
 
-def step(job, *, at=0.5, kicks=0, kicked=None):
-    lost = LostJob(incident_id=1, job_id=7, nodes="n[1-2]", restart_count=0, kicks=kicks)
+def step(job, *, at=0.5, kicks=0, kicked=None, nodes="n1"):
+    lost = LostJob(incident_id=1, job_id=7, nodes=nodes, restart_count=0, kicks=kicks)
     lost.kicked_at = None if kicked is None else after(kicked)
     return next_step(lost, job, node="n1", down_at=NOON, now=after(at))
 
@@ -43,6 +43,11 @@ def test_a_gang_whose_survivors_have_not_left_is_waited_for():
 
 def test_a_job_that_has_left_and_only_waits_for_its_time_is_started_now():
     assert step(a_job()) == Kick(7)
+
+
+def test_a_gang_is_not_started_in_the_second_in_which_its_survivors_were_told_to_end_it():
+    assert step(a_job(), at=0.9, nodes="n[1-2]") == Wait("waiting")
+    assert step(a_job(), at=1.2, nodes="n[1-2]") == Kick(7)
 
 
 def test_a_lift_is_given_a_moment_to_stick():

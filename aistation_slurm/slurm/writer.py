@@ -73,7 +73,9 @@ class SlurmWriter:
     def update_job(self, job_id: int, **fields: str) -> None:
         """Change a job, in scontrol's words: `StartTime="now"`, `Priority=`, `SiteFactor=`, `TimeLimit=`, ...
 
-        `StartTime=now` lifts the wait after a requeue, once the job is PENDING again.
+        `StartTime="now"` lifts the wait after a requeue, once the job is PENDING with reason BeginTime, and not within
+        1.2 s of the order that ended its run: a node that was told to end it refuses a credential of the same second,
+        and slurmctld then ends the job as FAILED (slurm_cred.c; 17 of 25 on 22.05.8, none after the wait).
         """
         self._order(("scontrol", "update", f"JobId={job_id}", *_pairs(fields)))
 

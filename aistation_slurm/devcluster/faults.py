@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from aistation_slurm.devcluster import network
-from aistation_slurm.devcluster.cluster import DevCluster, bring_up, start_slurmds
 from aistation_slurm.devcluster.daemons import Service
+from aistation_slurm.devcluster.instance import DevCluster, bring_up
 from aistation_slurm.devcluster.nodes import PASSING, SLURMS_OWN, resume_for, wait_registered
 from aistation_slurm.devcluster.processes import (
     NodeSigns,
@@ -25,6 +25,7 @@ from aistation_slurm.devcluster.processes import (
 )
 from aistation_slurm.devcluster.record import NodeRecord
 from aistation_slurm.devcluster.signs import signs_of
+from aistation_slurm.devcluster.startup import start_slurmds
 from aistation_slurm.errors import DevClusterError, UnknownNameError, UsageError
 
 NODE_FAULTS = {

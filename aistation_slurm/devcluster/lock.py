@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from aistation_slurm.devcluster.paths import Paths
 from aistation_slurm.errors import NeedsRoot
@@ -54,3 +55,15 @@ def _is_still(descriptor: int, paths: Paths) -> bool:
         return paths.lock.stat().st_ino == os.fstat(descriptor).st_ino
     except FileNotFoundError:
         return False
+
+
+@contextmanager
+def base_locked(base: Path) -> Iterator[None]:
+    """Hold what all clusters share: the choice of ports and networks, and the book of users."""
+    base.mkdir(parents=True, exist_ok=True)
+    folder = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

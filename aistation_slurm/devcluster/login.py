@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aistation_slurm.devcluster.cluster import DevCluster
+from aistation_slurm.devcluster.instance import DevCluster
 from aistation_slurm.devcluster.lock import need_root
 from aistation_slurm.errors import DevClusterError, UnknownNameError
 

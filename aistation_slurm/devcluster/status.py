@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aistation_slurm.devcluster.cluster import DevCluster
+from aistation_slurm.devcluster.instance import DevCluster
 from aistation_slurm.devcluster.processes import Process
 
 

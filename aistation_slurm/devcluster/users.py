@@ -6,7 +6,6 @@ An account that was there before is used as it is: never changed, never counted,
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import grp
 import os
 import pwd
@@ -17,6 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from aistation_slurm.devcluster.commands import run
+from aistation_slurm.devcluster.lock import base_locked
 from aistation_slurm.devcluster.processes import end_all
 from aistation_slurm.errors import DevClusterError
 from aistation_slurm.render import write_whole
@@ -145,18 +145,11 @@ class _Save:
 
 @contextlib.contextmanager
 def _book(base: Path) -> Iterator[tuple[UserBook, _Save]]:
-    base.mkdir(parents=True, exist_ok=True)
     path = base / "users.json"
-    folder = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with base_locked(base):
+        text = path.read_text(encoding="utf-8") if path.exists() else "{}"
         try:
-            text = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            text = "{}"
-        try:
-            yield UserBook.model_validate_json(text), _Save(path)
+            book = UserBook.model_validate_json(text)
         except ValidationError as error:
             raise DevClusterError("is damaged", where=str(path), hint="remove it by hand") from error
-    finally:
-        os.close(folder)
+        yield book, _Save(path)

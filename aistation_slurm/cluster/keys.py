@@ -47,8 +47,8 @@ def site_keys(spec: ClusterSpec) -> dict[str, str]:
 def lacking(spec: ClusterSpec, site: SiteConf) -> Iterator[SpecError]:
     """Yield what the site's slurm.conf lacks, each with the exact line to write."""
     name = site.value("ClusterName")
-    if name and name != spec.cluster:
-        hint = f"write `cluster: {name}`, or name the slurm.conf of {spec.cluster} in aistation.toml"
+    if name and name.lower() != spec.cluster:
+        hint = f"write `cluster: {name.lower()}`, or name the slurm.conf of {spec.cluster} in aistation.toml"
         yield SpecError(f"this is cluster {name!r}, not {spec.cluster!r}", where=site.where("ClusterName"), hint=hint)
     if CONF not in site.includes:
         yield SpecError(f"does not include {CONF}", where=str(site.path), hint=f"add the line: Include {CONF}")

@@ -55,7 +55,7 @@ def look(slurm: Slurm, *, conf_dir: Path) -> Observed:
     with ThreadPoolExecutor(max_workers=4) as pool:  # each answer of slurmdbd takes 0.2-0.4 s, nearly all of it waiting
         associations = pool.submit(read.associations)
         qos, accounts, users = pool.submit(read.qos), pool.submit(read.accounts), pool.submit(read.users)
-        cluster = read.config().get("ClusterName", "")
+        cluster = read.config().get("ClusterName", "").lower()
         nodes, partitions, jobs = read.nodes(), read.partitions(), read.jobs()
     return Observed(
         cluster=cluster,

@@ -84,6 +84,9 @@ def _sizes(spec: ClusterSpec) -> Iterator[Problem]:
         if group.cpus < group.gpus_per_node:
             text = f"cpus: {group.cpus} CPUs can't serve {group.gpus_per_node} GPUs"
             yield Problem(("groups", name, "cpus"), text, "a job needs at least one CPU for each GPU")
+        if group.memory < group.cpus:
+            text = f"memory: {group.memory} MiB can't serve {group.cpus} CPUs"
+            yield Problem(("groups", name, "memory"), text, "a job's memory goes by its CPUs: at least 1 MiB for each")
         if group.default_time and group.max_time and group.default_time > group.max_time:
             text = "default_time is longer than max_time"
             yield Problem(("groups", name, "default_time"), text, "make it shorter")

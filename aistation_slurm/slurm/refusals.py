@@ -23,11 +23,13 @@ _SAYS_SLURMCTLD = "is slurmctld alive? `scontrol ping` says so; its log says why
 _SAYS_SLURMDBD = "is slurmdbd alive? `sacctmgr show cluster` says so; its log says why"
 _SAYS_MUNGE = "is munged running here, with the key of the cluster? `munge -n | unmunge` says so"
 _SAYS_CONF = "the slurm.conf that SLURM_CONF (or [slurm] conf in aistation.toml) names is missing or wrong"
+_NO_ACCOUNTING = "this Slurm keeps no accounting: AccountingStorageType=accounting_storage/slurmdbd is needed"
 _LATER = "nothing is wrong with the request: try again in a moment"
 
 _Kind = tuple[type[SlurmError], str, str]
 
-_UNREACHABLE: tuple[_Kind, ...] = (
+_NOT_ASKED: tuple[_Kind, ...] = (
+    (SlurmRefused, r"not running a supported accounting_storage|accounting storage is disabled", _NO_ACCOUNTING),
     (SlurmUnreachable, r"munge (?:en|de)code failed|if munged is up|munge\.socket", _SAYS_MUNGE),
     (SlurmUnreachable, r"authentication (?:error|credential|agent)|auth_g_\w+", _SAYS_MUNGE),
     (SlurmUnreachable, r"slurm_persist|\bslurmdbd\b|unable to connect to database|database connection", _SAYS_SLURMDBD),
@@ -71,7 +73,7 @@ _SPEAKER = re.compile(
 def refusal(argv: tuple[str, ...], done: Completed) -> SlurmError:
     """Return the error that says why the command ended as it did, ready to be raised."""
     said = what_it_said(done)
-    for kind, pattern, hint in (*_UNREACHABLE, *_REFUSED):
+    for kind, pattern, hint in (*_NOT_ASKED, *_REFUSED):
         if re.search(pattern, said, re.IGNORECASE):
             return kind(said, where=shown(argv), hint=hint)
     return SlurmRefused(said or f"ended with status {done.returncode}, and did not say why", where=shown(argv))

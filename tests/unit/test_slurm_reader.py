@@ -56,9 +56,7 @@ def test_no_name_comment_or_reason_shifts_a_field(name, comment, reason):
     row = A_ROW | {"Name": name, "Comment": comment, "Reason": reason}
     first, second = CliReader(Answering(squeue=queue_of(row, A_ROW))).jobs()
     assert first.name == name
-    assert first.comment == (
-        comment if comment not in {"(null)", "N/A", "n/a", "None", "NONE", "None assigned"} else ""
-    )
+    assert first.comment == ("" if comment == "(null)" else comment)
     assert (first.user, first.gpus, first.tres["mem"], first.work_dir) == ("ann", 2, 7168, "/data")
     assert (second.job_id, second.name) == (7, "train")
 
@@ -108,6 +106,11 @@ def test_a_controller_that_is_away_is_unreachable_whatever_is_asked(ask):
     away = Completed(1, "", "slurm_load error: Unable to contact slurm controller (connect failure)\n")
     with pytest.raises(SlurmUnreachable):
         ask(CliReader(Answering(squeue=away, sacct=away, scontrol=away, sacctmgr=away)))
+
+
+def test_a_slurm_without_nodes_partitions_or_jobs_is_an_empty_one():
+    none = CliReader(Answering(scontrol=Completed(0, "No nodes in the system\n", ""), squeue=Completed(0, "", "")))
+    assert (none.nodes(), none.partitions(), none.jobs()) == ([], [], [])
 
 
 def test_controllers_that_are_all_down_are_an_answer():

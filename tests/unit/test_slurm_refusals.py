@@ -109,6 +109,8 @@ def test_who_could_not_be_asked_is_unreachable_with_a_hint(text):
         ("Job update not available right now, the DB index is being set, try again in a bit\n", SlurmRefused),
         ("Job can not be altered now, try again later for job 7\n", SlurmRefused),
         ("System submissions disabled\n", SlurmRefused),
+        ("Slurm accounting storage is disabled\n", SlurmRefused),
+        ("You are not running a supported accounting_storage plugin\n(slurmdbd).\n", SlurmRefused),
         ("", SlurmRefused),
         ("what no release has said so far\n", SlurmRefused),
     ],

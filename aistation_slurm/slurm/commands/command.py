@@ -24,6 +24,7 @@ Row = dict[str, str]
 """Field -> what Slurm printed for it."""
 
 _NOTHING = frozenset({"(null)", "N/A", "n/a", "None assigned", "None", "NONE"})
+_NONE_THERE = re.compile(r"\s*No \w+ in the system\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,8 @@ def records(text: str, first_key: str) -> Iterator[str]:
         SlurmUnreadable: the last record is cut short, or something stands before the first.
     """
     _check_whole(text)
+    if _NONE_THERE.fullmatch(text):
+        return
     for part in re.split(rf"^(?={re.escape(first_key)}=)", text, flags=re.MULTILINE):
         if part.startswith(f"{first_key}="):
             yield part.rstrip("\n")

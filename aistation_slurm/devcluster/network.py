@@ -71,12 +71,15 @@ def _lay(record: ClusterRecord, node: NodeRecord, links: Container[str]) -> None
 
 
 def unplug_all(record: ClusterRecord) -> None:
-    """Take the namespaces, the cables and the bridge away."""
+    """Take the namespaces, the cables and the bridge away; the last one also what `ip netns` mounted for them."""
     links = _links()
     for node in record.nodes:
         _unplug(record, node, links)
     if record.bridge in links:
         run(("ip", "link", "del", record.bridge))
+    if NAMESPACES.is_mount() and not any(NAMESPACES.iterdir()):
+        with contextlib.suppress(DevClusterError):  # somebody else is just making one
+            run(("umount", str(NAMESPACES)))
 
 
 def _unplug(record: ClusterRecord, node: NodeRecord, links: Container[str]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,6 +100,8 @@ def say_what_next(cluster: DevCluster, say: Say) -> None:
     user = cluster.record.users[0]
     dev = f"aistation dev exec --name {NAME}"
     say("")
+    if shutil.which("aistation") is None:
+        say(f"First             export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
     say(f"The page          http://127.0.0.1:{cluster.record.ports.web}/")
     say(f'Slurm\'s commands  eval "$(aistation dev env --name {NAME})"; sinfo; squeue')
     say(f"A job of {user:9} {dev} --as {user} -- aistation job submit --help")

@@ -190,7 +190,7 @@ def stock(options: argparse.Namespace) -> list[float]:
     jobs = [bench.submit(steps=100_000, step_time=1.0) for _ in range(3)]
     victims, struck = [], {}
     for job_id in jobs:
-        log = bench.wait(job_id, "a checkpoint", lambda log: log.last is not None and (log.last.checkpoint or 0) > 0)
+        log = bench.wait(job_id, "a step", lambda log: log.last is not None and log.last.step > 0, patience=300)
         victims.append(nodes_of(log.last.nodes)[0])
     for victim in dict.fromkeys(victims):  # two trainings may share a node
         struck[victim] = bench.fault("kill-node", victim)

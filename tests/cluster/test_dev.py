@@ -202,7 +202,7 @@ def test_after_a_reboot_the_network_is_there_again(station):
 
     up_again(station)
 
-    assert all("IDLE" in each.state.words for each in station.slurm.read.nodes())
+    assert [(each.name, each.reason) for each in station.slurm.read.nodes() if "IDLE" not in each.state.words] == []
 
 
 def _kill_everything(station) -> None:

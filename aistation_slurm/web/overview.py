@@ -24,6 +24,7 @@ from aistation_slurm.web.snapshots import Recovery, Snapshot
 from aistation_slurm.web.words import (
     NODE_WORDS,
     clean,
+    clock,
     duration,
     gpus_in_use,
     job_tone,
@@ -62,7 +63,7 @@ def overview(snapshot: Snapshot, now: datetime, *, simulated: bool = False, jobs
         teams=tuple(teams(snapshot.jobs)),
         jobs=tuple(job_row(job, now) for job in jobs[:jobs_shown]),
         jobs_left_out=max(0, len(jobs) - jobs_shown),
-        recoveries=tuple(recovery_card(each) for each in snapshot.recoveries[:RECOVERIES_SHOWN]),
+        recoveries=tuple(recovery_card(each, snapshot.jobs) for each in snapshot.recoveries[:RECOVERIES_SHOWN]),
     )
 
 
@@ -315,8 +316,9 @@ def _gpu_words(job: Job) -> str:
     return str(job.gpus) if job.gpus else ""
 
 
-def recovery_card(recovery: Recovery) -> RecoveryCard:
+def recovery_card(recovery: Recovery, jobs: Jobs = ()) -> RecoveryCard:
     """Return the incident as the page tells it; its steps count from the last sign of life."""
+    lost = [job for job in jobs if job.job_id in recovery.job_ids]
     first = recovery.steps[0][1] if recovery.steps else recovery.at
     return RecoveryCard(
         key=f"{recovery.node}.{int(recovery.at.timestamp())}",
@@ -324,21 +326,33 @@ def recovery_card(recovery: Recovery) -> RecoveryCard:
         what=clean(recovery.what),
         at=recovery.at,
         jobs=_jobs_in_words([str(each) for each in recovery.job_ids]),
-        result=_result(recovery),
+        result=_result(recovery, lost),
         is_over=recovery.recovered_in is not None or not recovery.job_ids,
-        steps=tuple(StepMark(words=words, after=f"+{_tenths(moment - first)}") for words, moment in recovery.steps),
+        steps=tuple(StepMark(words=words, after=f"+{_short(moment - first)}") for words, moment in recovery.steps),
     )
 
 
-def _result(recovery: Recovery) -> str:
+def _result(recovery: Recovery, lost: Jobs) -> str:
     if recovery.recovered_in is not None:
         return f"running again after {_tenths(recovery.recovered_in)}"
-    return "under way" if recovery.job_ids else "no job was lost"
+    if not recovery.job_ids:
+        return "no job was lost"
+    return "waits for free GPUs" if any(_lacks_room(job) for job in lost) else "under way"
+
+
+def _lacks_room(job: Job) -> bool:
+    """True where nothing is in the job's way any more but other jobs."""
+    return job.state.is_waiting and job.reason.strip("()") in {"Resources", "Priority"}
 
 
 def _tenths(value: timedelta) -> str:
     """Return `3.9 s`, or, from a minute on, `2 min 47 s`."""
     return f"{value.total_seconds():.1f} s" if value < timedelta(minutes=1) else duration(value)
+
+
+def _short(value: timedelta) -> str:
+    """Return `3.9 s`, or, from a minute on, `2:47`: it must fit below a dot."""
+    return f"{value.total_seconds():.1f} s" if value < timedelta(minutes=1) else clock(value)
 
 
 def _jobs_in_words(ids: Sequence[str]) -> str:

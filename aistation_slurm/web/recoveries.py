@@ -86,7 +86,6 @@ def _what(incident: Incident) -> str:
 def _steps(incident: Incident, jobs: Sequence[LostJob]) -> Iterable[tuple[str, datetime]]:
     moments = {
         "last heartbeat": incident.last_beat_at,
-        "noticed": incident.noticed_at,
         "marked down": incident.down_at,
         "jobs requeued": _last(job.requeued_at for job in jobs),
         "start lifted": _last(job.kicked_at for job in jobs),

@@ -208,6 +208,13 @@ def test_a_recovery_that_is_not_over_says_so() -> None:
     assert recovery_card(Recovery(node="n1", what="gone", at=NOON)).is_over
 
 
+def test_a_recovered_job_that_finds_no_room_says_so() -> None:
+    lost = Recovery(node="n1", what="gone", at=NOON, job_ids=(1,))
+    assert recovery_card(lost, [a_job(1, JobState.PENDING, reason="Resources")]).result == "waits for free GPUs"
+    assert recovery_card(lost, [a_job(1, JobState.PENDING, reason="BeginTime")]).result == "under way"
+    assert recovery_card(lost, [a_job(2, JobState.PENDING, reason="Resources")]).result == "under way"
+
+
 def test_the_controllers_are_told_in_words() -> None:
     down, backup = Controller(host="c1", is_up=False), Controller(host="c2", is_up=True, is_primary=False)
     assert controllers_in_words([Controller(host="c1", is_up=True), backup]) == "slurmctld answers"

@@ -30,7 +30,7 @@ def a_job(job_id: int, **more: object) -> LostJob:
 def test_a_recovery_takes_from_the_last_heartbeat_to_the_last_job_running() -> None:
     found = recovery(an_incident(), [a_job(1, running_at=after(4)), a_job(2, running_at=after(5))])
     assert found.recovered_in == timedelta(seconds=5)
-    assert [words for words, _ in found.steps] == ["last heartbeat", "noticed", "marked down", "running again"]
+    assert [words for words, _ in found.steps] == ["last heartbeat", "marked down", "running again"]
     assert (found.what, found.job_ids) == ("no heartbeat", (1, 2))
 
 

@@ -42,7 +42,13 @@ def me() -> str:
 def is_gone(holder: str) -> bool:
     """True where the holder was a process of this very machine that is no more: its lease need not be waited for."""
     here, _, pid = holder.rpartition(":")
-    return here == _here() and pid.isdecimal() and not Path("/proc", pid).exists()
+    if here != _here() or not pid.isdecimal():
+        return False
+    try:
+        state = Path("/proc", pid, "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in {"Z", "X"}  # it has ended, and its parent has not looked yet
 
 
 def acquire(engine: Engine, *, holder: str, now: datetime, name: str = LEADER, length: timedelta = LENGTH) -> bool:

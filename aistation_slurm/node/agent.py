@@ -1,6 +1,6 @@
 """The agent of a node: sends its heartbeat until stopped, and lets nothing stop it.
 
-It holds no state, listens to nobody, and needs only the standard library and libmunge. munged, the network or the
+It listens to nobody, takes no orders, and needs only the standard library and libmunge. munged, the network or the
 daemon may be away: it keeps on trying, and says so once, and once more when it is over.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from aistation_slurm.errors import MungeError, UsageError
 from aistation_slurm.logs import setup_logs
 from aistation_slurm.node import heartbeat
+from aistation_slurm.node.leftovers import Leftovers
 
 log = logging.getLogger("aistation.agent")
 
@@ -38,12 +39,18 @@ class Agent:
     _target: tuple[str, int] | None = None
     _looked_up: float = 0.0
     _silent_since: float | None = None
+    _leftovers: Leftovers = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._leftovers = Leftovers(self.node)
 
     def run(self) -> None:
         """Beat until the process ends; a beat whose time has passed is left out, not made up for."""
         due = time.monotonic()
         while True:
             self.beat()
+            for line in self._leftovers.look():
+                log.warning("%s: %s", self.node, line)
             due = max(due + self.every, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
 

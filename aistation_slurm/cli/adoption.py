@@ -13,7 +13,7 @@ from pathlib import Path
 from aistation_slurm.devcluster.daemons import Service, answers, wait_ready
 from aistation_slurm.devcluster.daemons import start as start_service
 from aistation_slurm.devcluster.processes import Process, end_all, read_processes, services
-from aistation_slurm.errors import AistationError, NeedsRoot
+from aistation_slurm.errors import AistationError, NeedsRoot, PortInUse
 from aistation_slurm.render import write_whole
 from aistation_slurm.settings import SITE_FILE, Settings
 from aistation_slurm.slurm.connect import Slurm
@@ -82,6 +82,9 @@ def _serve(settings: Settings) -> None:
         ready=partial(answers, host, int(port)),
     )
     if not _pages():
+        if page.ready():
+            hint = "stop what listens there, or set [web] listen in aistation.toml"
+            raise PortInUse(f"{settings.web.listen}, which the page needs, is in use", hint=hint)
         start_service(page, MARK)
     wait_ready(page, lambda: bool(_pages()))
 

@@ -68,6 +68,9 @@ def _defaults(paths: Paths) -> dict[str, str]:
         "MpiDefault": "none",
         "MailProg": "/bin/true",
         "ReturnToService": "1",
+        # With an Epilog a node reports a job's end by itself. Without, a gang's node that had no step when another died
+        # stays COMPLETING until slurmctld gives up on the dead one: MessageTimeout + 1 s (22.05: slurmd/req.c).
+        "Epilog": "/bin/true",
         "GresTypes": "gpu,shard",
         "SlurmctldLogFile": str(paths.log / "slurmctld.log"),
         "SlurmdLogFile": str(paths.log / "slurmd.%n.log"),

@@ -267,7 +267,8 @@ def install(yes: bool) -> None:
 
     lacking = packages.missing()
     if not lacking:
-        say("nothing is missing")
+        if not yes:
+            say("nothing is missing")
         return
     need_root()
     say(packages.apt_line(lacking))

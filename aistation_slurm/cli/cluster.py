@@ -164,11 +164,11 @@ def import_() -> None:
 
 
 def _load(file: Path | None) -> tuple[Path, ClusterSpec]:
-    from aistation_slurm.cluster import load
     from aistation_slurm.settings import load_settings
+    from aistation_slurm.spec import load_spec
 
     path = file or load_settings().cluster_file
-    return path, load(path)
+    return path, load_spec(path)
 
 
 def _plan(file: Path | None) -> tuple[Plan, Slurm]:

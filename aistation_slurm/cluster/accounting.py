@@ -23,6 +23,7 @@ from aistation_slurm.cluster.desired import JOB_QOS, NORMAL, Desired, WantedAcco
 from aistation_slurm.cluster.limits import Values, association_values, qos_values
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.errors import SpecError
+from aistation_slurm.slurm.marks import MARK
 from aistation_slurm.slurm.model import Association, Qos
 
 K = TypeVar("K", bound=Hashable)
@@ -31,16 +32,13 @@ V = TypeVar("V")
 
 def strangers(desired: Desired, observed: Observed) -> Iterator[SpecError]:
     """Yield the names that the cluster file needs and the site already uses for something of its own."""
-    for name in desired.qos:
-        if name != NORMAL and name in observed.qos and not observed.is_our_qos(name):
-            hint = f"rename it, or hand it over: sacctmgr modify qos where name={name} set description=aistation"
-            yield SpecError(f"QOS {name!r} is the site's own", where=desired.cluster, hint=hint)
-    for name in desired.accounts:
-        if name in observed.accounts and not observed.is_our_account(name):
-            hint = (
-                f"rename the team, or hand it over: sacctmgr modify account where name={name} set description=aistation"
-            )
-            yield SpecError(f"account {name!r} is the site's own", where=desired.cluster, hint=hint)
+    qos = [each for each in desired.qos if each in observed.qos and not observed.is_our_qos(each) and each != NORMAL]
+    accounts = [each for each in desired.accounts if each in observed.accounts and not observed.is_our_account(each)]
+    for noun, names in (("QOS", qos), ("account", accounts)):
+        if names:
+            command = f"sacctmgr modify {noun.lower()} where name={','.join(names)} set description={MARK}"
+            text = f"{noun} {', '.join(names)}: made by the site, not by us"
+            yield SpecError(text, where=desired.cluster, hint=f"rename it in the file, or hand it over: {command}")
 
 
 def accounting_changes(desired: Desired, observed: Observed) -> Iterator[Change]:

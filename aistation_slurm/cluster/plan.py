@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aistation_slurm.cluster.accounting import accounting_changes, strangers
 from aistation_slurm.cluster.changes import Change, DeleteAccounts, DeleteQos, Reconfigure, RemoveUsers, WriteFile
-from aistation_slurm.cluster.desired import desired, partition_qos
+from aistation_slurm.cluster.desired import desired, job_qos, partition_qos
 from aistation_slurm.cluster.files import GRES, body_of, is_edited, is_ours, line_changes, wanted_files
 from aistation_slurm.cluster.keys import advice, lacking
 from aistation_slurm.cluster.nodes import node_complaints
@@ -18,8 +18,9 @@ from aistation_slurm.cluster.observed import Observed, look
 from aistation_slurm.cluster.site import CONF
 from aistation_slurm.errors import SpecError, SpecErrors, UnsafePlan
 from aistation_slurm.slurm.connect import Slurm
+from aistation_slurm.slurm.model import Partition
 from aistation_slurm.slurm.nodelist import expand
-from aistation_slurm.spec import ClusterSpec
+from aistation_slurm.spec import ClusterSpec, GpuGroup
 
 FEW = 3
 """So many deletions are never too many: in a small cluster every one is a large share."""
@@ -165,9 +166,22 @@ def _must_reconfigure(spec: ClusterSpec, observed: Observed, files: Sequence[Wri
         found = observed.partitions.get(name)
         if found is None:
             return f"it does not know partition {name} yet"
-        if set(expand(found.nodes)) != set(group.node_names()) or found.qos != partition_qos(name):
-            return f"its partition {name} is not the file's"
+        if differs := _difference(name, group, found):
+            return f"{differs} of its partition {name} is not the file's"
     return ""
+
+
+def _difference(name: str, group: GpuGroup, found: Partition) -> str:
+    """Return what slurmctld's partition has otherwise than the file; its state is the site's to set."""
+    pairs = {
+        "Nodes": (set(expand(found.nodes)), set(group.node_names())),
+        "QOS": (found.qos, partition_qos(name)),
+        "AllowQos": (set(found.allow_qos), set(job_qos(group))),
+        "AllowAccounts": (set(found.allow_accounts), set(group.teams)),
+        "MaxTime": (found.max_time, group.max_time),
+        "DefaultTime": (found.default_time, group.default_time),
+    }
+    return next((key for key, (is_so, should) in pairs.items() if is_so != should), "")
 
 
 def _existing(observed: Observed) -> int:

@@ -11,6 +11,7 @@ from aistation_slurm.spec.types import (
     Clocks,
     Duration,
     Memory,
+    Minutes,
     Name,
     Names,
     NodeList,
@@ -60,8 +61,8 @@ class Defaults(Spec):
     shards_per_gpu: int | None = Field(None, ge=1, le=64, description="Over 1, a GPU is shared by as many jobs.")
     use: Use | None = Field(None, description="What the groups are for.")
     cache: Cache | None = Field(None, description="The kind of disk that data sets are cached on.")
-    max_time: Duration | None = Field(None, description="The longest that a job may run.")
-    default_time: Duration | None = Field(None, description="How long a job may run that doesn't say.")
+    max_time: Minutes | None = Field(None, description="The longest that a job may run.")
+    default_time: Minutes | None = Field(None, description="How long a job may run that doesn't say.")
 
 
 class GpuGroup(Spec):
@@ -76,8 +77,8 @@ class GpuGroup(Spec):
     use: Use = Field("training", description="What the group is for: `training`, `development` or `both`.")
     teams: Names = Field([], description="The teams that may use it; empty means all.")
     quota: Quotas = Field(Quotas.model_construct(), description="What a user or a team may have of this group.")
-    max_time: Duration | None = Field(None, description="The longest that a job may run; without it, for ever.")
-    default_time: Duration | None = Field(None, description="How long a job may run that doesn't say.")
+    max_time: Minutes | None = Field(None, description="The longest that a job may run; without it, for ever.")
+    default_time: Minutes | None = Field(None, description="How long a job may run that doesn't say.")
     cache: Cache = Field("none", description="The kind of disk that data sets are cached on.")
 
     def node_names(self) -> tuple[str, ...]:

@@ -129,6 +129,15 @@ def read_duration(value: object) -> timedelta:
     return duration
 
 
+def whole_minutes(value: timedelta) -> timedelta:
+    """Return the duration once it is one that Slurm can tell: its partitions count in minutes."""
+    if value.total_seconds() % 60:
+        raise wrong(
+            f"{write_duration(value)} is not a whole number of minutes", "Slurm counts minutes here; round it up"
+        )
+    return value
+
+
 def write_duration(value: timedelta) -> str:
     """Return the duration as `1d12h30m`."""
     minutes, seconds = divmod(int(value.total_seconds()), 60)
@@ -186,5 +195,6 @@ Duration = Annotated[
     PlainSerializer(write_duration),
     WithJsonSchema({"type": "string", "examples": ["4h", "1d12h", "1-12:00:00"]}),
 ]
+Minutes = Annotated[Duration, AfterValidator(whole_minutes)]
 Clocks = Annotated[str, AfterValidator(read_clocks)]
 TimeZone = Annotated[str, AfterValidator(read_timezone)]

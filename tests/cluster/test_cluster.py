@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -180,6 +182,37 @@ def test_a_group_comes_and_goes_while_others_work(station, settle, spec, ann, wa
     assert station.job(running).state.is_running
     assert station.job(running).restart_count == 0
     assert "Invalid account" in refusal(station.user("eve"), "-p", "v100")
+
+
+def another(spec: ClusterSpec, dice: random.Random) -> ClusterSpec:
+    """Return the cluster with other teams, quotas and groups; v100 and ann, who has a job there, stay."""
+    teams = {}
+    for name in ["behavior", *dice.sample(["face", "robot", "speech"], dice.randint(0, 3))]:
+        people = dice.sample(["bob", "chen", "eve"], dice.randint(0, 3))
+        members = ["ann", *people] if name == "behavior" or dice.random() < 0.5 else people
+        urgent = dice.sample(members, dice.randint(0, len(members)))
+        quota = spec.quota.per_user.model_copy(
+            update={"gpu": dice.choice([None, 4, 6]), "jobs": dice.choice([None, 9])}
+        )
+        teams[name] = spec.teams["face"].model_copy(update={"members": members, "emergency": urgent, "quota": quota})
+    groups = dict(spec.groups)
+    if dice.random() < 0.5:
+        del groups["dev"]
+    limits = {"max_time": dice.choice([None, timedelta(days=2)]), "use": dice.choice(["both", "training"])}
+    groups["v100"] = groups["v100"].model_copy(update=limits)
+    return spec.model_copy(update={"teams": teams, "groups": groups})
+
+
+def test_whatever_changes_the_second_plan_is_empty_and_no_job_is_hurt(station, settle, plan, spec, ann):
+    running, waiting = ann.sbatch("sleep 300", "--gpus=4"), ann.sbatch("sleep 300", "--gpus=1")
+    dice = random.Random(20)
+    for _ in range(3):
+        fresh = another(spec, dice)
+        settle(fresh)
+        assert plan(fresh).lines() == []
+        assert station.job(running).state.is_running
+        assert station.job(waiting).state.is_waiting
+    assert station.job(running).restart_count == 0
 
 
 def test_the_imported_file_says_what_the_file_said(station, spec, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aistation_slurm.cluster import changes as c
-from aistation_slurm.cluster.desired import partition_qos
+from aistation_slurm.cluster.desired import job_qos, partition_qos
 from aistation_slurm.cluster.keys import site_keys
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.cluster.plan import Plan, decide
@@ -106,7 +107,15 @@ def after(plan: Plan, spec: ClusterSpec, observed: Observed) -> Observed:  # noq
                 named = {partition_qos(name) for name in spec.groups}
                 assert named <= qos.keys(), "slurmctld 22.05 ends on a partition whose QOS is unknown"
                 partitions = {
-                    name: Partition(name=name, nodes=group.nodes, qos=partition_qos(name))
+                    name: Partition(
+                        name=name,
+                        nodes=group.nodes,
+                        qos=partition_qos(name),
+                        allow_qos=job_qos(group),
+                        allow_accounts=tuple(group.teams),
+                        max_time=group.max_time,
+                        default_time=group.default_time,
+                    )
                     for name, group in spec.groups.items()
                 }
             case c.RemoveUsers():
@@ -287,7 +296,7 @@ def test_a_user_who_changes_teams_gets_a_new_default_account_first(small):
 
 def test_an_account_of_the_site_is_not_taken_over(small):
     observed = fresh(small, accounts={"face": Account(name="face", description="people of the site")})
-    with pytest.raises(SpecError, match="account 'face' is the site's own") as caught:
+    with pytest.raises(SpecError, match="account face: made by the site") as caught:
         plan_of(small, observed)
     assert "sacctmgr modify account where name=face" in caught.value.hint
 
@@ -321,6 +330,15 @@ def test_another_cluster_file_of_the_same_meaning_changes_nothing(small):
 def test_slurmctld_that_missed_a_reconfigure_is_told_again(small):
     plan = plan_of(small, replace(applied(small), partitions={}))
     assert plan.lines() == ["~ slurmctld  reconfigure: it does not know partition v100 yet"]
+
+
+def test_a_partition_changed_by_hand_is_seen_and_one_set_down_is_left(small):
+    observed = applied(small)
+    short = replace(observed.partitions["v100"], max_time=timedelta(hours=1), state="DOWN")
+    down = replace(observed.partitions["v100"], state="DOWN")
+    lines = plan_of(small, replace(observed, partitions={**observed.partitions, "v100": short})).lines()
+    assert lines == ["~ slurmctld  reconfigure: MaxTime of its partition v100 is not the file's"]
+    assert not plan_of(small, replace(observed, partitions={**observed.partitions, "v100": down}))
 
 
 def test_a_group_does_not_go_under_its_jobs(small):

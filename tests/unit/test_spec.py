@@ -124,6 +124,10 @@ WRONG = {
     "name that means something to Slurm": (("robot:", "ALL:"), ["7: ALL: 'ALL' means something else to Slurm"]),
     "negative quota": (("gpu: 16", "gpu: -1"), ["5: gpu: must be greater than or equal to 0, not -1"]),
     "fewer CPUs than GPUs": (("cpus: 64", "cpus: 4"), ["2: cpus: 4 CPUs can't serve 8 GPUs"]),
+    "seconds where Slurm counts minutes": (
+        ("memory: 256G", "memory: 256G, max_time: 90s"),
+        ["2: max_time: 1m30s is not a whole number of minutes"],
+    ),
     "unknown time zone": (("cluster: station", "cluster: station\ntimezone: Mars/Base"), ["2: timezone: no time zone"]),
 }
 

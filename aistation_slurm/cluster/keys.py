@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from aistation_slurm.cluster.site import CONF, SiteConf
 from aistation_slurm.errors import SpecError
@@ -19,6 +19,8 @@ LISTS = frozenset({"GresTypes", "AccountingStorageTRES", "AccountingStorageEnfor
 """Keys that may hold more than we ask for."""
 ADVISED = frozenset({"SchedulerParameters", "PriorityWeightAge", "PriorityWeightQOS", "EnforcePartLimits"})
 """Keys without which all works, only later or in another order, or what can never start waits for ever."""
+RESTARTS = frozenset({"SelectType", "SelectTypeParameters", "GresTypes", "AccountingStorageEnforce"})
+"""Keys that a reconfigure does not bring (slurm.conf(5))."""
 
 
 def site_keys(spec: ClusterSpec) -> dict[str, str]:
@@ -59,14 +61,18 @@ def lacking(spec: ClusterSpec, site: SiteConf) -> Iterator[SpecError]:
             )
     for key, value in site_keys(spec).items():
         if key not in ADVISED and (fix := fixed(key, value, site.value(key))):
-            yield SpecError(_says(key, site), where=site.where(key), hint=f"{_verb(key, site)} the line: {key}={fix}")
+            then = ", and restart slurmctld and every slurmd" if key in RESTARTS else ""
+            hint = f"{_verb(key, site)} the line: {key}={fix}{then}"
+            yield SpecError(_says(key, site), where=site.where(key), hint=hint)
 
 
-def advice(spec: ClusterSpec, site: SiteConf) -> Iterator[str]:
-    """Yield what would be better in the site's slurm.conf, as one line each."""
+def advice(spec: ClusterSpec, site: SiteConf, running: Mapping[str, str]) -> Iterator[str]:
+    """Yield what would be better in the site's slurm.conf, or is not yet in force, as one line each."""
     for key, value in site_keys(spec).items():
         if key in ADVISED and (fix := fixed(key, value, site.value(key))):
             yield f"{site.where(key)}: better with the line {key}={fix}"
+        elif running and fixed(key, value, running.get(key, "")):
+            yield f"{site.where(key)}: slurmctld still runs with {key}={running.get(key, '')}; restart it"
 
 
 def _says(key: str, site: SiteConf) -> str:

@@ -21,6 +21,8 @@ class Observed:
 
     cluster: str
     site: SiteConf
+    config: Mapping[str, str] = field(default_factory=dict)
+    """What slurmctld runs with."""
     files: Mapping[str, str | None]
     """Name -> text of the files that we write; None where there is none."""
     qos: Mapping[str, Qos] = field(default_factory=dict)
@@ -55,10 +57,12 @@ def look(slurm: Slurm, *, conf_dir: Path) -> Observed:
     with ThreadPoolExecutor(max_workers=4) as pool:  # each answer of slurmdbd takes 0.2-0.4 s, nearly all of it waiting
         associations = pool.submit(read.associations)
         qos, accounts, users = pool.submit(read.qos), pool.submit(read.accounts), pool.submit(read.users)
-        cluster = read.config().get("ClusterName", "").lower()
+        config = read.config()
         nodes, partitions, jobs = read.nodes(), read.partitions(), read.jobs()
+    cluster = config.get("ClusterName", "").lower()
     return Observed(
         cluster=cluster,
+        config=config,
         site=site,
         files={name: _text(conf_dir / name) for name in (CONF, GRES)},
         qos={each.name: each for each in qos.result()},

@@ -119,7 +119,7 @@ def decide(spec: ClusterSpec, observed: Observed, *, conf_dir: Path, gpu_device:
     changes.sort(key=lambda change: change.rank)
     return Plan(
         changes=tuple(changes),
-        notes=tuple(advice(spec, observed.site)),
+        notes=tuple(advice(spec, observed.site, observed.config)),
         existing=_existing(observed),
         blockers=tuple(_blockers(spec, observed)),
     )

@@ -379,6 +379,12 @@ def test_the_site_is_told_every_line_that_it_lacks(small):
     assert "add the line: PreemptType=preempt/qos" in caught.value.hint
 
 
+def test_a_line_that_is_not_yet_in_force_is_told(small):
+    running = {**site_keys(small), "AccountingStorageEnforce": "none"}
+    notes = plan_of(small, fresh(small, config=running)).notes
+    assert notes == ("slurm.conf:1: slurmctld still runs with AccountingStorageEnforce=none; restart it",)
+
+
 def test_a_file_for_another_cluster_is_refused(small):
     keys = {**fresh(small).site.keys, "clustername": ("other", "slurm.conf:3")}
     site = SiteConf(ETC / "slurm.conf", keys, includes=["aistation.conf"])

@@ -21,6 +21,8 @@ _OPT_SOCKET = 8
 _SUCCESS = 0
 _UNREACHABLE = {6, 7}
 """EMUNGE_SOCKET and EMUNGE_TIMEOUT: munged itself is away; all else is about the credential."""
+_REFUSED = {2, 3, *range(8, 19)}
+"""From EMUNGE_BAD_ARG to EMUNGE_CRED_UNAUTHORIZED: what came is no credential, or not a good one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,5 +117,4 @@ def _check(lib: ctypes.CDLL, context: ctypes.c_void_p, code: int) -> None:
     text = told.decode("utf-8", "replace")
     if code in _UNREACHABLE:
         raise MungeUnreachable(f"munged does not answer ({text})", hint="is munged running?")
-    kind = CredentialRefused if code >= 8 else MungeError
-    raise kind(f"munge: {text}")
+    raise (CredentialRefused if code in _REFUSED else MungeError)(f"munge: {text}")

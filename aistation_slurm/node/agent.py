@@ -67,6 +67,12 @@ class Agent:
         self._sent()
         return True
 
+    def close(self) -> None:
+        """Close its socket."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def _send(self, datagram: bytes) -> None:
         now = time.monotonic()
         if self._socket is None or self._target is None or now - self._looked_up > LOOK_UP_EVERY:
@@ -78,6 +84,7 @@ class Agent:
     def _look_up(self, now: float) -> None:
         family, kind, _, _, target = socket.getaddrinfo(*self.to, type=socket.SOCK_DGRAM)[0]
         if self._socket is None or self._socket.family != family:
+            self.close()
             self._socket = socket.socket(family, kind)
             self._socket.setblocking(False)
         self._target, self._looked_up = (str(target[0]), int(target[1])), now

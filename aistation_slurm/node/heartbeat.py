@@ -67,7 +67,7 @@ def unpack(datagram: bytes, *, munge_socket: Path | str | None) -> Heard:
     try:
         raw = json.loads(credential.payload)
         beat = Heartbeat(str(raw["node"]), str(raw["boot_id"])[:64], int(raw["seq"]), float(raw["time"]))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise CredentialRefused(f"no heartbeat in a datagram of uid {credential.uid}") from error
     if not is_node_name(beat.node):
         raise CredentialRefused(f"{beat.node[:40]!r} is no node name (from uid {credential.uid})")

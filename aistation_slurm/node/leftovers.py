@@ -62,6 +62,11 @@ class Question:
             raise NoAnswer
         return out
 
+    def drop(self) -> None:
+        """Ask no more."""
+        self._process.kill()
+        self._process.communicate()
+
 
 @dataclass(slots=True)
 class Step:
@@ -75,6 +80,17 @@ class Step:
     again: float = FIRST_AGAIN
     question: Question | None = None
     script_node: str = ""
+
+    def has_company(self) -> None:
+        """Forget that it was ever alone."""
+        self.alone_since, self.again = None, FIRST_AGAIN
+        self.drop_question()
+
+    def drop_question(self) -> None:
+        """Ask no more."""
+        if self.question is not None:
+            self.question.drop()
+            self.question = None
 
     def put_off(self, now: float) -> None:
         """Ask again later, and ever more rarely."""
@@ -105,6 +121,11 @@ class Leftovers:
         except OSError:  # a process that ended while we looked, a folder that is not there yet
             return []
 
+    def close(self) -> None:
+        """Ask no more."""
+        for each in self._steps.values():
+            each.drop_question()
+
     def _find_spool(self, now: float) -> bool:
         if self._spool:
             return True
@@ -129,14 +150,14 @@ class Leftovers:
         assert self._spool is not None
         found = {each.path: match for each in os.scandir(self._spool) if (match := self._name.fullmatch(each.name))}
         for path in self._steps.keys() - found.keys():
-            del self._steps[path]
+            self._steps.pop(path).drop_question()
         for path in found.keys() - self._steps.keys():
             if pid := listener(path):
                 self._steps[path] = Step(found[path][1], path, pid)
 
     def _consider(self, step: Step, now: float) -> list[str]:
         if has_children(step.pid):
-            step.alone_since, step.question, step.again = None, None, FIRST_AGAIN
+            step.has_company()
             return []
         step.alone_since = step.alone_since or now
         if now - step.alone_since < ALONE or now < step.ask_at:

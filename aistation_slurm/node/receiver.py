@@ -88,7 +88,7 @@ class Receiver:
             now = time.time()
             self._notice_gap(now)
             if datagram:
-                self._take(datagram, now)
+                self._try_to_take(datagram, now)
             if not self._blind and self._names and abs(now - written) >= AT_WORK_EVERY:
                 with contextlib.suppress(OSError):
                     self._writer.at_work(now=now, since=self._since)
@@ -111,6 +111,13 @@ class Receiver:
         self._turn = (now, monotonic)
         if steady > GAP or abs(wall - steady) > GAP / 2:
             self._since = now
+
+    def _try_to_take(self, datagram: bytes, now: float) -> None:
+        """Take it; whatever it is, the thread goes on: without it nobody would be heard any more."""
+        try:
+            self._take(datagram, now)
+        except Exception:
+            log.exception("a datagram could not be taken")
 
     def _take(self, datagram: bytes, now: float) -> None:
         try:
@@ -166,13 +173,20 @@ def _listen(text: str) -> socket.socket:
     host, port = heartbeat.address(text) if not text.endswith(":0") else (text.rpartition(":")[0], 0)
     try:
         family, kind, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        listener = socket.socket(family, kind)
-        with contextlib.suppress(OSError):
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        listener.bind(target)
+        return _bound(socket.socket(family, kind), target)
     except OSError as error:
         raise AistationError(
             f"heartbeats can't be heard on {text}: {heartbeat.reason(error)}",
             hint="[daemon] heartbeat in aistation.toml says where; is another daemon running?",
         ) from error
+
+
+def _bound(listener: socket.socket, target: object) -> socket.socket:
+    try:
+        with contextlib.suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        listener.bind(target)  # type: ignore[arg-type]
+    except OSError:
+        listener.close()
+        raise
     return listener

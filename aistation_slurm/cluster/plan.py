@@ -121,7 +121,7 @@ def decide(spec: ClusterSpec, observed: Observed, *, conf_dir: Path, gpu_device:
         changes=tuple(changes),
         notes=tuple(advice(spec, observed.site, observed.config)),
         existing=_existing(observed),
-        blockers=tuple(_blockers(spec, observed)),
+        blockers=tuple(_blockers(spec, observed, changes)),
     )
 
 
@@ -189,12 +189,22 @@ def _existing(observed: Observed) -> int:
     return rows + sum(map(observed.is_our_qos, observed.qos))
 
 
-def _blockers(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
-    """Yield the partitions that would vanish under their jobs: slurmctld kills those."""
+def _blockers(spec: ClusterSpec, observed: Observed, changes: Sequence[Change]) -> Iterator[str]:
+    """Yield what would vanish under its jobs: slurmctld kills those of a partition, slurmdbd those of a user."""
     old = line_changes(observed.files.get(CONF) or "", "")
     ours = {line.removeprefix("- partition ") for line in old if line.startswith("- partition ")}
+    alive = [job for job in observed.jobs if not job.state.is_over]
     for name in sorted(ours - spec.groups.keys()):
-        jobs = [str(job.job_id) for job in observed.jobs if name in job.partition.split(",") and not job.state.is_over]
-        if jobs:
-            more = f" and {len(jobs) - 5} more" if len(jobs) > 5 else ""
-            yield f"group {name!r} can't go while it has jobs: {', '.join(jobs[:5])}{more}"
+        if jobs := [job.job_id for job in alive if name in job.partition.split(",")]:
+            yield f"group {name!r} can't go while it has jobs: {_some(jobs)}"
+    for change in changes:
+        if not isinstance(change, RemoveUsers):
+            continue
+        for user in change.users:
+            if jobs := [job.job_id for job in alive if (job.account, job.user) == (change.account, user)]:
+                yield f"{user} can't leave team {change.account!r} while having jobs there: {_some(jobs)}"
+
+
+def _some(numbers: Sequence[int]) -> str:
+    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
+    return ", ".join(map(str, numbers[:5])) + more

@@ -351,6 +351,14 @@ def test_a_group_does_not_go_under_its_jobs(small):
     plan_of(fewer, observed).raise_if_unsafe()
 
 
+def test_nobody_leaves_a_team_while_having_jobs_there(small):
+    observed = applied(small)
+    job = Job(job_id=7, name="x", user="bob", account="behavior", partition="v100", state=JobState.RUNNING)
+    plan = plan_of(with_team(small, "behavior", members=["ann"]), replace(observed, jobs=(job,)))
+    with pytest.raises(UnsafePlan, match="bob can't leave team 'behavior' while having jobs there: 7"):
+        plan.raise_if_unsafe(force=True)
+
+
 def test_a_plan_that_takes_too_much_away_refuses_itself(six_teams):
     one = changed(six_teams, teams={"robot": six_teams.teams["robot"]}, groups=without_teams(six_teams))
     plan = plan_of(one, applied(six_teams))

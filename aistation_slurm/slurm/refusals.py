@@ -23,6 +23,7 @@ _SAYS_SLURMCTLD = "is slurmctld alive? `scontrol ping` says so; its log says why
 _SAYS_SLURMDBD = "is slurmdbd alive? `sacctmgr show cluster` says so; its log says why"
 _SAYS_MUNGE = "is munged running here, with the key of the cluster? `munge -n | unmunge` says so"
 _SAYS_CONF = "the slurm.conf that SLURM_CONF (or [slurm] conf in aistation.toml) names is missing or wrong"
+_SAYS_RELEASE = "these commands and the daemons are of different releases of Slurm"
 _NO_ACCOUNTING = "this Slurm keeps no accounting: AccountingStorageType=accounting_storage/slurmdbd is needed"
 _LATER = "nothing is wrong with the request: try again in a moment"
 
@@ -44,7 +45,9 @@ _NOT_ASKED: tuple[_Kind, ...] = (
     (SlurmUnreachable, r"no route to host|network is unreachable|name or service not known", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"standby mode|can't find an address|unable to resolve (?:\"|')", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"rate limit exceeded", _LATER),
-    (SlurmUnreachable, r"incompatible versions of client", "client and daemons are of different releases"),
+    (SlurmUnreachable, r"incompatible versions of client|invalid protocol version|insane message length", _SAYS_RELEASE),
+        "client and daemons are of different releases",
+    ),
     (SlurmUnreachable, r"configuration source|unable to process configuration|pars(?:e|ing) error", _SAYS_CONF),
 )
 _REFUSED: tuple[_Kind, ...] = (
@@ -58,7 +61,11 @@ _REFUSED: tuple[_Kind, ...] = (
     ),
     (InUse, r"\bin use\b|job\(s\) active|default (?:account|qos)|jobs? running on", ""),
     (UnknownToSlurm, r"invalid (?:job id|partition|node name|qos|account|user(?: id)?: |wckey)", ""),
-    (UnknownToSlurm, r"not found|doesn't exist|does not exist|unknown (?:association|user|account|qos)", ""),
+    (
+        UnknownToSlurm,
+        r"no (?:parent )?account\b|not found|doesn't exist|does not exist|unknown (?:association|user|account|qos)",
+        "",
+    ),
     (UnknownToSlurm, r"bad qos|no tres known|requested reservation is invalid|can't find|no such", ""),
     (SlurmRefused, r"try again|not available right now|presently disabled|submissions disabled", _LATER),
     (InvalidRequest, r"invalid|unrecogni[sz]ed|unknown|unsupported|not supported|not available|unable to open", ""),
@@ -66,7 +73,7 @@ _REFUSED: tuple[_Kind, ...] = (
     (InvalidRequest, r"does not look like a batch script|specification|incorrect|bad\b|unacceptable|missing", ""),
 )
 _SPEAKER = re.compile(
-    r"^(?:\w+: )?(?:error: |fatal: )?(?:Batch job submission failed: |allocation failure: |slurm_\w+ error: )?"
+    r"^(?:\w+: )?(?:error: |fatal: )?(?:Batch job submission failed: |allocation failure: |slurm_\w+ error: ?)?"
 )
 
 

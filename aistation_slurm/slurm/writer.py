@@ -14,7 +14,12 @@ from aistation_slurm.slurm.runner import Completed, Runner, shown
 
 WRITE_SECONDS = 60.0
 _IsDone = Callable[[Completed], bool]
-_NOTHING_TO_DO = re.compile(r"\s*(?:Nothing (?:new added|added|modified|deleted)\.?\s*)+")
+# What sacctmgr says where nothing had to be done, 22.05 to 26.05; on stdout, and 24.11 now and then on stderr.
+_NOTHING_TO_DO = re.compile(
+    r"(?:sacctmgr: error: )?(?:Nothing (?:new added|added|modified|deleted|removed)\.?|Already existing .*"
+    r"|Request didn't affect anything|Error with request: Data has not changed since time specified)"
+)
+_COMPLAINT = re.compile(r"no (?:parent )?account|doesn't exist|denied|problem|unknown|skipping", re.IGNORECASE)
 _OVER = re.compile(r"already completing or completed|invalid job id specified|already finished", re.IGNORECASE)
 _JOB_ID = re.compile(r"^(?P<job_id>\d+)(?:;\S+)?$", re.MULTILINE)
 
@@ -161,9 +166,12 @@ def _is_over(done: Completed) -> bool:
 
 def _is_resumed(done: Completed) -> bool:
     """True where the node was neither down nor drained any more (man scontrol, State=RESUME)."""
-    return "Invalid node state specified" in done.stderr
+    return "Invalid node state" in done.stderr
 
 
 def _is_so_already(done: Completed) -> bool:
-    """True where sacctmgr found nothing to do; a name that it does not know it complains about on stderr."""
-    return not done.stderr.strip() and bool(_NOTHING_TO_DO.fullmatch(done.stdout))
+    """True where sacctmgr found nothing to do, and complains about nothing."""
+    complaints = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    if _COMPLAINT.search(done.stdout) or not all(_NOTHING_TO_DO.fullmatch(line) for line in complaints):
+        return False
+    return bool(complaints) or any(_NOTHING_TO_DO.fullmatch(line.strip()) for line in done.stdout.splitlines())

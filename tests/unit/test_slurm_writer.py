@@ -141,8 +141,9 @@ def test_only_a_node_that_we_set_aside_is_given_back():
     assert runner.asked == [("scontrol", "update", "NodeName=v100-01", "State=RESUME")] * 2
 
 
-def test_a_node_that_somebody_else_gave_back_meanwhile_is_no_error():
-    refused = Scripted(returncode=1, stderr="slurm_update error: Invalid node state specified\n")
+@pytest.mark.parametrize("said", ["Invalid node state specified", "Invalid node state transition"])
+def test_a_node_that_somebody_else_gave_back_meanwhile_is_no_error(said):
+    refused = Scripted(returncode=1, stderr=f"slurm_update error: {said}\n")
     assert SlurmWriter(refused).resume_node(a_node())
 
 
@@ -152,18 +153,43 @@ def test_a_node_s_state_has_orders_of_its_own(field):
         SlurmWriter(Scripted()).update_node("v100-01", **{field: "RESUME"})
 
 
-@pytest.mark.parametrize("nothing", [" Nothing new added.\n", " Nothing modified\n", " Nothing deleted\n"])
-def test_what_is_so_already_in_slurmdbd_is_no_error(nothing):
-    runner = Scripted(returncode=1, stdout=nothing)
-    assert "Nothing" in SlurmWriter(runner).sacctmgr("add", "account", "face")
+MAKE_SURE = "Make sure the accounts requested here have been added to the system/cluster. (sacctmgr add account...)\n"
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr"),
+    [
+        (" Nothing new added.\n", ""),
+        (" Nothing modified\n", ""),
+        ("  Nothing deleted\n", ""),
+        (" Already existing account face on cluster lab\n", ""),
+        (f"Request didn't affect anything\nNothing added.\n{MAKE_SURE}", ""),
+        (" Modified accounts...\n  Nothing modified\n", ""),
+        (" Removing Coordinators with user name\n  ann\n From Account(s)\n  face\n Nothing removed\n", ""),
+        (
+            "",
+            "sacctmgr: error: Request didn't affect anything\n Error with request: Data has not changed since time specified\n",
+        ),
+    ],
+)
+def test_what_is_so_already_in_slurmdbd_is_no_error_on_any_release(stdout, stderr):
+    runner = Scripted(returncode=1, stdout=stdout, stderr=stderr)
+    assert SlurmWriter(runner).sacctmgr("add", "account", "face") == stdout
     assert runner.asked == [("sacctmgr", "-i", "add", "account", "face")]
 
 
-def test_a_name_that_slurmdbd_does_not_know_is_an_error_though_nothing_was_added():
-    said = " This account 'nope' doesn't exist.\n        Contact your admin to add this account.\n"
-    runner = Scripted(returncode=1, stdout=" Nothing new added.\n", stderr=said)
+@pytest.mark.parametrize(
+    ("stdout", "stderr"),
+    [
+        (" Nothing new added.\n", " This account 'nope' doesn't exist.\n        Contact your admin.\n"),
+        (f"No account nope on cluster lab, skipping.\nNothing added.\n{MAKE_SURE}", ""),
+        ("", " Parent account 'nope' doesn't exist on cluster lab\n No associations created.\n"),
+        ("", " error: No parent account 'nope' on cluster 'lab'\n"),
+    ],
+)
+def test_a_name_that_slurmdbd_does_not_know_is_an_error_though_nothing_was_added(stdout, stderr):
     with pytest.raises(UnknownToSlurm, match="nope"):
-        SlurmWriter(runner).sacctmgr("add", "user", "ann", "account=nope")
+        SlurmWriter(Scripted(returncode=1, stdout=stdout, stderr=stderr)).sacctmgr("add", "user", "ann", "account=nope")
 
 
 def test_a_controller_that_answers_is_up():

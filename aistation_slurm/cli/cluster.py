@@ -216,6 +216,8 @@ def _print(made: Plan) -> None:
         _print_line(line)
     for note in made.notes:
         say(f"note: {note}")
+    for blocker in made.blockers:
+        click.secho(f"refused: {blocker}", fg="red", err=True, color=_colour())
     click.echo(made.summary())
 
 

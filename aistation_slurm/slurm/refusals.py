@@ -45,8 +45,10 @@ _NOT_ASKED: tuple[_Kind, ...] = (
     (SlurmUnreachable, r"no route to host|network is unreachable|name or service not known", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"standby mode|can't find an address|unable to resolve (?:\"|')", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"rate limit exceeded", _LATER),
-    (SlurmUnreachable, r"incompatible versions of client|invalid protocol version|insane message length", _SAYS_RELEASE),
-        "client and daemons are of different releases",
+    (
+        SlurmUnreachable,
+        r"incompatible versions of client|invalid protocol version|insane message length",
+        _SAYS_RELEASE,
     ),
     (SlurmUnreachable, r"configuration source|unable to process configuration|pars(?:e|ing) error", _SAYS_CONF),
 )

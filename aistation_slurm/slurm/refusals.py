@@ -47,7 +47,7 @@ _NOT_ASKED: tuple[_Kind, ...] = (
     (SlurmUnreachable, r"rate limit exceeded", _LATER),
     (
         SlurmUnreachable,
-        r"incompatible versions of client|invalid protocol version|insane message length",
+        r"incompatible versions|invalid protocol version|insane message length",
         _SAYS_RELEASE,
     ),
     (SlurmUnreachable, r"configuration source|unable to process configuration|pars(?:e|ing) error", _SAYS_CONF),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from aistation_slurm.errors import RequestError, UnprintableError
+from aistation_slurm.errors import RequestError, SlurmUnreadable, UnprintableError
 from aistation_slurm.render import printable
 from aistation_slurm.slurm.units import read_duration
 
@@ -16,12 +16,18 @@ _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def _is_time(text: str) -> str:
-    read_duration(text)
+    try:
+        read_duration(text)
+    except SlurmUnreadable as error:
+        raise ValueError(error.text) from error
     return text
 
 
 def _is_printable(text: str) -> str:
-    return printable(text)
+    try:
+        return printable(text)
+    except UnprintableError as error:
+        raise ValueError(error.text) from error
 
 
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,127}$")]

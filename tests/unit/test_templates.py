@@ -1,0 +1,174 @@
+"""The batch scripts that the templates render: golden files, bash's own opinion, hostile values."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aistation_slurm.errors import RenderError, RequestError, UnprintableError
+from aistation_slurm.jobs.catalogue import Catalogue, open_catalogue, read_template
+from aistation_slurm.jobs.request import TrainingRequest
+from aistation_slurm.jobs.script import render_script
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "train"
+CASES = sorted(path.name for path in GOLDEN.iterdir())
+
+
+def rendered(**wanted: object) -> str:
+    request = TrainingRequest.model_validate({"script": "/home/ann/train.py", "nodes": 2, **wanted})
+    return render_script(request, open_catalogue())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_request_becomes_this_script(case: str) -> None:
+    request = TrainingRequest.model_validate(json.loads((GOLDEN / case / "request.json").read_text()))
+    script = render_script(request, open_catalogue())
+    expected = GOLDEN / case / "expected.sbatch"
+    if os.environ.get("AISTATION_GOLDEN") == "write":
+        expected.write_text(script)
+    assert script == expected.read_text(), "if this is what it should be: AISTATION_GOLDEN=write pytest ..."
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bash_can_read_the_script(case: str) -> None:
+    done = subprocess.run(
+        ["bash", "-n", GOLDEN / case / "expected.sbatch"], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+
+
+def test_the_scripts_of_an_awkward_request_hand_over_exactly_what_was_asked_for() -> None:
+    """Run the script with stand-ins for Slurm's commands, and look at what Python is given."""
+    wanted = json.loads((GOLDEN / "awkward" / "request.json").read_text())
+    assert handed_over(TrainingRequest.model_validate(wanted)) == [wanted["script"], *wanted["args"]]
+
+
+def handed_over(request: TrainingRequest) -> list[str]:
+    """Return the arguments that the training script would see."""
+    script = render_script(request, open_catalogue())
+    body = re.search(r"^on_each_process\(\) \{\n.*?\n\}$", script, re.MULTILINE | re.DOTALL)
+    assert body
+    run = body[0].replace("exec ", "command_line ", 1)
+    show = "command_line() { shift; printf '%s\\0' \"$@\"; }\n"
+    slurm = "export SLURM_NODEID=1 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NTASKS=2 MASTER_ADDR=127.0.0.1\n"
+    done = subprocess.run(["bash", "-c", f"{show}{slurm}{run}\non_each_process"], capture_output=True, check=True)
+    return done.stdout.decode().split("\0")[:-1]
+
+
+HOSTILE = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" \"'`$()\\#;&|<>\n\r"), max_size=30)
+
+
+@settings(max_examples=60, deadline=None)
+@given(HOSTILE, HOSTILE)
+def test_no_value_is_ever_executed_or_becomes_an_option(argument: str, folder: str) -> None:
+    plain = rendered(settings={"launcher": "srun"}, args=["x"], checkpoint_dir="/data/x")
+    try:
+        request = TrainingRequest.model_validate(
+            {
+                "script": "/home/ann/train.py",
+                "nodes": 2,
+                "args": [argument],
+                "checkpoint_dir": f"/data/{folder}",
+                "settings": {"launcher": "srun"},
+            }
+        )
+        script = render_script(request, open_catalogue())
+    except UnprintableError:
+        assert "\n" in argument + folder or "\r" in argument + folder
+        return
+    assert len(script.splitlines()) == len(plain.splitlines())
+    assert [line for line in script.splitlines() if line.startswith("#SBATCH")] == [
+        line for line in plain.splitlines() if line.startswith("#SBATCH")
+    ]
+    assert handed_over(request) == ["/home/ann/train.py", argument]
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"name": "two words"},
+        {"name": "a\nb"},
+        {"group": "v100 --uid=0"},
+        {"account": "x;y"},
+        {"qos": "$(id)"},
+        {"time": "1 --uid=0"},
+        {"output": "it's.log"},
+        {"output": "a\n#SBATCH --uid=0"},
+        {"python": ""},
+        {"nodes": 0},
+        {"surprise": 1},
+    ],
+)
+def test_what_would_end_its_line_is_refused(wanted: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        rendered(**wanted)
+
+
+def test_every_template_says_what_it_is_for() -> None:
+    found = list(open_catalogue())
+    assert [each.name for each in found] == ["plain", "pytorch-ddp"]
+    for each in found:
+        assert each.title
+        assert each.what_for.endswith(".")
+        assert all(parameter.help.endswith(".") for parameter in each.parameters.values())
+
+
+def test_the_sites_own_template_comes_first(tmp_path: Path) -> None:
+    folder = tmp_path / "train"
+    folder.mkdir()
+    (folder / "plain.sbatch.j2").write_text("{#\ntitle: Ours\nwhat_for: us.\n#}\n#!/bin/bash\nrun {{ script }}\n")
+    (folder / "extra.sbatch.j2").write_text("{#\ntitle: More\nwhat_for: more.\n#}\n#!/bin/bash\n")
+    catalogue = open_catalogue(tmp_path)
+    assert catalogue.names() == ["extra", "plain", "pytorch-ddp"]
+    assert catalogue["plain"].title == "Ours"
+    request = TrainingRequest(script=Path("/a b.py"), template="plain")
+    assert render_script(request, catalogue) == "#!/bin/bash\nrun '/a b.py'\n"
+
+
+def test_a_template_that_is_not_there_is_named_with_its_nearest() -> None:
+    with pytest.raises(RequestError, match="no template called 'pytorch-dpd'") as error:
+        open_catalogue()["pytorch-dpd"]
+    assert error.value.hint == "did you mean 'pytorch-ddp'?"
+
+
+@pytest.mark.parametrize(
+    "front", ["", "{# title: x #}\n", "{#\ntitle: [\n#}\n", "{#\ntitle: x\nwhat_for: y\nmore: 1\n#}\n"]
+)
+def test_a_template_without_usable_front_matter_is_named(tmp_path: Path, front: str) -> None:
+    path = tmp_path / "bad.sbatch.j2"
+    path.write_text(front + "#!/bin/bash\n")
+    with pytest.raises(RenderError, match="front matter") as error:
+        read_template(path)
+    assert error.value.where == str(path)
+
+
+def test_a_name_that_the_template_uses_and_nobody_knows_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "odd.sbatch.j2").write_text("{#\ntitle: x\nwhat_for: y\n#}\n{{ nope }}\n")
+    with pytest.raises(RenderError, match="'nope' is undefined"):
+        render_script(TrainingRequest(script=Path("/t.py"), template="odd"), Catalogue(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"launcher": "mpirun"}, "launcher is one of torchrun, srun, not 'mpirun'"),
+        ({"notice": "soon"}, "notice is a whole number, not 'soon'"),
+        ({"notce": "1"}, "no parameter 'notce'"),
+    ],
+)
+def test_a_setting_that_the_template_can_not_take_is_said(settings: dict[str, str], complaint: str) -> None:
+    with pytest.raises(RequestError, match=re.escape(complaint)):
+        rendered(settings=settings)
+
+
+def test_the_plain_template_takes_one_node_only() -> None:
+    with pytest.raises(RequestError, match="'plain' has no parameter 'nodes'"):
+        rendered(template="plain")

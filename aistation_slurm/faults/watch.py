@@ -177,6 +177,7 @@ class Watch:
         except SlurmError as error:
             return self._tell(("refused", step.node), f"{step}: not done: {error}", now=now)
         now = self.tools.clock()
+        self._marked |= {step.node}
         incidents.marked_down(engine, incident, now=now)
         incidents.audit(engine, str(step), actor=self.tools.actor, now=now)
         held = ", ".join(str(job.job_id) for job in jobs)

@@ -30,8 +30,13 @@ def command_page(group: click.Group) -> str:
     for noun in NOUNS:
         command = group.get_command(click.Context(group), noun)
         if command is not None:
-            parts += _help(command, click.Context(command, info_name=f"aistation {noun}", max_content_width=100))
+            parts += _help(command, _context(command, f"aistation {noun}"))
     return "\n".join(parts)
+
+
+def _context(command: click.Command, name: str) -> click.Context:
+    # A command keeps the help option that it is first asked for: the same as `app` gives it, whoever asks first.
+    return click.Context(command, info_name=name, max_content_width=100, help_option_names=["-h", "--help"])
 
 
 def _help(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -41,7 +46,7 @@ def _help(command: click.Command, context: click.Context) -> Iterator[str]:
             inner = command.get_command(context, verb)
             if inner is not None:
                 name = f"{context.info_name} {verb}"
-                yield from _help(inner, click.Context(inner, info_name=name, max_content_width=100))
+                yield from _help(inner, _context(inner, name))
 
 
 def settings_page(settings: type[BaseModel]) -> str:

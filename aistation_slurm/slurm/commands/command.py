@@ -9,8 +9,8 @@ that we know are looked for, and the first of each counts: Slurm prints what a p
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,7 +45,7 @@ def fresh_mark() -> str:
 
     No digit and no comma: `squeue -O` reads a digit after the colon as a width, and a comma as the next field.
     """
-    return "\x1f" + secrets.token_bytes(6).hex().translate(str.maketrans("0123456789", "ghijklmnop")) + "\x1f"
+    return "\x1f" + os.urandom(6).hex().translate(str.maketrans("0123456789", "ghijklmnop")) + "\x1f"
 
 
 def rows(text: str, fields: Sequence[str], mark: str) -> list[Row]:

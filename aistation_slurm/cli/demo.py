@@ -129,8 +129,8 @@ class Demo:
 
     def _submit(self, user: str) -> int:
         home = Path(pwd.getpwnam(user).pw_dir)
-        folder = home / "digits"
-        folder.mkdir(exist_ok=True)
+        folder = home / f"digits-{time.time():.0f}"  # a cluster that was made anew counts its jobs from 1 again
+        folder.mkdir()
         package = Path(__file__).resolve().parent.parent
         for source in (package / "examples/digits_ddp.py", package / "checkpoint.py", package / "progress.py"):
             shutil.copy(source, folder / source.name)

@@ -65,7 +65,7 @@ class Bench:
 
     def __init__(self, name: str, user: str, python: str) -> None:
         self.name, self.user, self.python = name, user, python
-        self.folder = Path(pwd.getpwnam(user).pw_dir) / "bench"
+        self.folder = Path(pwd.getpwnam(user).pw_dir) / f"bench-{time.time():.0f}"
         self.folder.mkdir(exist_ok=True)
         for source in ("examples/digits_ddp.py", "checkpoint.py", "progress.py"):
             shutil.copy(PACKAGE / source, self.folder)

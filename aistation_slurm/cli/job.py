@@ -183,7 +183,7 @@ def cancel(job_ids: tuple[int, ...]) -> None:
 
 def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
     pairs = dict(text.partition("=")[::2] for text in texts)
-    if bad := next((text for text in texts if "=" not in text), None):
+    if bad := next((text for text in texts if not text.partition("=")[0] or "=" not in text), None):
         raise UsageError(f"--set {bad}: write it as NAME=VALUE", hint="`aistation template show` names them")
     return pairs
 

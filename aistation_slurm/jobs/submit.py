@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aistation_slurm.errors import SlurmRefused
+from aistation_slurm.errors import RequestError, SlurmRefused
 from aistation_slurm.jobs.catalogue import Catalogue
 from aistation_slurm.jobs.fit import Adjustment, find_group, fit
 from aistation_slurm.jobs.request import TrainingRequest
@@ -55,8 +55,11 @@ def submit(slurm: Slurm, ready: Draft, *, folder: Path) -> Submission:
     """Hand the script to sbatch, to run in this folder.
 
     Raises:
+        RequestError: the log's folder can't be made.
         SlurmRefused: Slurm did not take it.
     """
+    output = folder / ready.request.output.replace("%x", ready.request.name)
+    _make_folder(output.parent)
     try:
         job_id = slurm.write.sbatch(ready.script, cwd=folder)
     except SlurmRefused as error:
@@ -67,5 +70,16 @@ def submit(slurm: Slurm, ready: Draft, *, folder: Path) -> Submission:
                 f"({error.text})",
             ) from error
         raise
-    output = ready.request.output.replace("%x", ready.request.name).replace("%j", str(job_id))
-    return Submission(job_id, ready.request.name, folder / output, ready.adjustments)
+    log = output.with_name(output.name.replace("%j", str(job_id)))
+    return Submission(job_id, ready.request.name, log, ready.adjustments)
+
+
+def _make_folder(folder: Path) -> None:
+    """Slurm makes no folder for a log: the job would fail without a word."""
+    try:
+        if "%" not in str(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(
+            f"can't be made: {error.strerror}", where=str(folder), hint="name another --output"
+        ) from error

@@ -1,0 +1,186 @@
+"""Trainings on a real Slurm: two nodes, DDP over gloo, requeued, told to stop, started twice, cancelled."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aistation_slurm import checkpoint, progress
+from aistation_slurm.checkpoint import Checkpoints
+from aistation_slurm.examples import __file__ as examples
+
+pytestmark = pytest.mark.cluster
+STEPS = 60
+AISTATION = (sys.executable, "-m", "aistation_slurm", "job")
+PHASES = ["python up", "torch imported", "process group up", "first step"]
+
+
+@pytest.fixture(scope="module")
+def example() -> Path:
+    pytest.importorskip("torch")
+    pytest.importorskip("sklearn")
+    return Path(examples).parent / "digits_ddp.py"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Ann, with the example in her folder, and beside it the two files that it needs, as in an image of hers."""
+
+    station: Any
+    ann: Any
+    wait_for: Callable[..., object]
+
+    def submit(self, *args: str, launcher: str = "srun", script: str = "digits_ddp.py", plain: bool = False) -> int:
+        shape = ["plain"] if plain else ["pytorch-ddp", "--nodes", "2", "--set", f"launcher={launcher}"]
+        out = self.ann.run(
+            *AISTATION, "submit", "--parsable", "--group", "v100", "--gpus-per-node", "1", "--python", sys.executable,
+            "--name", "t", "--time", "10", "--template", *shape, script, "--", *args,
+        )  # fmt: skip
+        return int(out)
+
+    def log(self, job_id: int) -> str:
+        path = self.ann.folder / f"t-{job_id}.log"
+        return path.read_text() if path.exists() else ""
+
+    def until_step(self, step: int, job_id: int) -> None:
+        self.wait_for(lambda: f"checkpoint of step {step}" in self.log(job_id), within=60)
+
+    def until_over(self, job_id: int) -> str:
+        self.wait_for(lambda: self.station.job(job_id).state.is_over, within=90)
+        return self.log(job_id)
+
+    def start_again(self, job_id: int) -> None:
+        """Lift the wait after a requeue, as our daemon does after a failure."""
+        self.wait_for(lambda: self.station.job(job_id).reason == "BeginTime", within=20, every=0.1)
+        self.station.slurm.write.update_job(job_id, StartTime="now")
+
+
+@pytest.fixture
+def lab(station, ann, example, wait_for) -> Lab:
+    for source in (example, Path(checkpoint.__file__), Path(progress.__file__)):
+        shutil.copy(source, ann.folder / source.name)
+        (ann.folder / source.name).chmod(0o644)
+    return Lab(station, ann, wait_for)
+
+
+def final_loss(text: str) -> str:
+    found = re.findall(r"final loss (\S+)", text)
+    assert len(found) == 1, text[-3000:]
+    return str(found[0])
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> dict[str, str]:
+    return {}
+
+
+@pytest.fixture
+def expected(undisturbed, lab) -> str:
+    """The final loss of a run that nothing happens to; found once."""
+    if not undisturbed:
+        undisturbed["loss"] = final_loss(lab.until_over(lab.submit("--steps", str(STEPS))))
+    return undisturbed["loss"]
+
+
+@pytest.mark.parametrize("launcher", ["torchrun", "srun"])
+def test_a_two_node_training_runs_to_its_end(lab, expected, launcher):
+    job_id = lab.submit("--steps", str(STEPS), launcher=launcher)
+    log = lab.until_over(job_id)
+    assert lab.station.job(job_id).state.is_success, log[-3000:]
+    assert re.match(rf"aistation: run 0 of job {job_id} on \S+ at \d+\.\d{{3}}\n", log)
+    assert re.findall(r"phase: (.+) at \d+\.\d{3}\n", log) == PHASES
+    assert final_loss(log) == expected
+
+
+@pytest.mark.parametrize("launcher", ["torchrun", "srun"])
+def test_a_requeued_training_goes_on_from_its_checkpoint_and_ends_with_the_same_loss(lab, expected, launcher):
+    job_id = lab.submit("--steps", str(STEPS), "--step-time", "0.2", launcher=launcher)
+    lab.until_step(20, job_id)
+
+    lab.station.slurm.write.requeue(job_id)
+    lab.start_again(job_id)
+
+    log = lab.until_over(job_id)
+    assert f"aistation: run 1 of job {job_id}" in log
+    assert re.search(r"resumed from the checkpoint of step [23]\d", log)
+    assert final_loss(log) == expected
+
+
+@pytest.mark.parametrize("launcher", ["torchrun", "srun"])
+def test_before_its_time_limit_a_training_saves_leaves_and_is_requeued(lab, expected, launcher):
+    job_id = lab.submit("--steps", str(STEPS), "--step-time", "0.2", launcher=launcher)
+    lab.until_step(10, job_id)
+
+    lab.ann.run("scancel", "--batch", "--signal=USR2", str(job_id))  # what Slurm does with --signal=B:USR2@60
+    lab.start_again(job_id)
+
+    log = lab.until_over(job_id)
+    stopped = re.search(r"asked to stop: leaving after step (\d+)", log)
+    assert stopped
+    assert f"resumed from the checkpoint of step {stopped[1]}\n" in log
+    assert final_loss(log) == expected
+
+
+def test_a_run_that_slurm_starts_twice_is_requeued_instead(lab):
+    (lab.ann.folder / "wait.sh").write_text("sleep 60\n")
+    job_id = lab.submit(script="wait.sh", plain=True)
+    lab.wait_for((lab.ann.folder / f"t-{job_id}" / "started-0").exists, within=20)
+
+    second = lab.ann.run("scontrol", "write", "batch_script", str(job_id), "-")
+    environ = (f"SLURM_JOB_ID={job_id}", "SLURM_JOB_NODELIST=elsewhere")
+    done = lab.station.exec(["env", *environ, "bash", "-c", second], user="ann", cwd=lab.ann.folder)
+
+    assert "was started twice; requeued" in done.stdout
+    lab.wait_for(lambda: lab.station.job(job_id).restart_count == 1, within=20)
+
+
+def test_a_cancelled_gang_is_away_within_two_seconds(lab):
+    job_id = lab.submit("--steps", "1000", "--step-time", "0.2")
+    lab.until_step(10, job_id)
+    lab.ann.run(*AISTATION, "cancel", str(job_id))
+    lab.wait_for(lambda: lab.station.job(job_id).state.is_over, within=2)
+
+
+def test_a_training_that_fails_is_not_requeued(lab):
+    (lab.ann.folder / "bad.py").write_text("raise SystemExit(3)\n")
+    job_id = lab.submit(script="bad.py")
+    assert "ended with code 3" in lab.until_over(job_id)
+    assert not lab.station.job(job_id).state.is_success
+    assert lab.station.job(job_id).restart_count == 0
+
+
+def test_a_job_is_listed_shown_and_its_log_followed(lab):
+    job_id = lab.submit("--steps", "20", "--step-time", "0.1")
+    log = lab.ann.run(*AISTATION, "logs", "-f", str(job_id), timeout=90)
+    assert "final loss" in log
+    assert log == lab.log(job_id)
+    assert job_id in [each["job_id"] for each in json.loads(lab.ann.run(*AISTATION, "list", "--json"))]
+    shown = json.loads(lab.ann.run(*AISTATION, "show", "--json", str(job_id)))
+    assert shown["progress"]["step"] == shown["progress"]["total"] == 20
+    assert shown["log"] == str(lab.ann.folder / f"t-{job_id}.log")
+    checkpoints = Checkpoints(lab.ann.folder / f"t-{job_id}" / "checkpoints")
+    assert [each.step for each in checkpoints.checkpoints()] == [10, 20]
+
+
+def test_the_script_of_a_dry_run_works_with_plain_sbatch(lab):
+    script = lab.ann.run(
+        *AISTATION, "submit", "--dry-run", "--nodes", "2", "--gpus-per-node", "1", "--python", sys.executable,
+        "--name", "t", "digits_ddp.py", "--", "--steps", "10",
+    )  # fmt: skip
+    (lab.ann.folder / "job.sbatch").write_text(script)
+    job_id = int(lab.ann.run("sbatch", "--parsable", "job.sbatch"))
+    assert "final loss" in lab.until_over(job_id)
+
+
+def test_a_request_that_can_not_run_is_one_clear_sentence(lab):
+    done = lab.station.exec([*AISTATION, "submit", "--group", "v10", "digits_ddp.py"], user="ann", cwd=lab.ann.folder)
+    assert done.returncode == 1
+    assert done.stderr == "aistation: --group: no GPU group called 'v10'\n           did you mean 'v100'?\n"

@@ -141,7 +141,7 @@ def _start_and_resume(cluster: DevCluster, node: NodeRecord) -> list[Service]:
     since = int(time.time())
     fresh = start_slurmds(cluster, [node])
     if fresh and "slurmctld" in cluster.running():
-        wait_registered(cluster.paths, node.name, since=since)
+        wait_registered(cluster.paths, [node.name], since=since)
     reasons = SLURMS_OWN if "daemon" in cluster.running() else PASSING
     with suppress(DevClusterError):  # without slurmctld there is nobody to ask, and the node is there all the same
         resume_for(cluster.paths, node.name, reasons)

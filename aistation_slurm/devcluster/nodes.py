@@ -19,7 +19,7 @@ from aistation_slurm.slurm.states import NodeState
 # Why Slurm itself, or our own recovery, took a node out that is back now; a person's reasons are left alone.
 SLURMS_OWN = ("Not responding", "Node unexpectedly rebooted")
 PASSING = (*SLURMS_OWN, "aistation:")
-_STARTED = re.compile(r"SlurmdStartTime=(\d+)")
+_STARTED = re.compile(r"^NodeName=(\S+) .* SlurmdStartTime=(\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +93,47 @@ def _is_set_aside(seen: Seen) -> bool:
     return bool(seen.state.words & {"DOWN", "DRAIN"}) and bool(seen.reason) and not seen.reason.startswith(PASSING)
 
 
-def mark_lost(paths: Paths, names: Collection[str]) -> None:
-    """Tell slurmctld that what it believes to run on these nodes is gone, and forget in their spool what ran there."""
-    busy = [each.name for each in look(paths) if each.name in names and each.state.is_working] if names else []
-    if busy:
-        reason = "Reason=aistation: came back without its jobs"
-        run((find("scontrol"), "update", f"NodeName={','.join(busy)}", "State=DOWN", reason), env=slurm_env(paths))
+def jobs_on(paths: Paths, names: Collection[str]) -> set[str]:
+    """Return the jobs that slurmctld believes to run on these nodes, each as `ID START`."""
+    if not names:
+        return set()
+    argv = (find("squeue"), "-h", "-t", "RUNNING,SUSPENDED", "-w", ",".join(names), "-o", "%A %S")
+    env = slurm_env(paths) | {"SLURM_TIME_FORMAT": "%s"}
+    return set(run(argv, env=env, timeout=15).splitlines())
+
+
+def requeue(paths: Paths, jobs: Collection[str], *, names: Collection[str]) -> None:
+    """Requeue those of the jobs (`ID START`) that slurmctld still believes in; cancel those that may not be.
+
+    Not by marking the nodes DOWN: where a job loses all its nodes so, 22.05.8 forgets to give its GPUs back, and the
+    job fails when it starts again ("Invalid generic resource").
+    """
+    requeued = []
+    for job in jobs_on(paths, names) & set(jobs):
+        number = job.split()[0]
+        try:
+            run((find("scontrol"), "requeue", number), env=slurm_env(paths))
+            requeued.append(number)
+        except DevClusterError:
+            run((find("scancel"), number), env=slurm_env(paths))
+    lift(paths, requeued)
+
+
+def lift(paths: Paths, jobs: Collection[str], *, within: float = 3.0) -> None:
+    """Let requeued jobs start at once: what Slurm waits 121 s for, that no old process of theirs lives, is known."""
+    left, give_up = set(jobs), time.monotonic() + within
+    env = slurm_env(paths)
+    while left and time.monotonic() < give_up:
+        answer = run((find("squeue"), "-h", "-j", ",".join(left), "-t", "PENDING", "-o", "%A %r"), env=env, timeout=15)
+        for number, reason in (line.split(maxsplit=1) for line in answer.splitlines()):
+            if reason == "BeginTime":  # earlier it doesn't stick
+                run((find("scontrol"), "update", f"JobId={number}", "StartTime=now"), env=env)
+                left.discard(number)
+        time.sleep(0.1)
+
+
+def forget_jobs(paths: Paths, names: Collection[str]) -> None:
+    """Remove from these nodes' spool what ran there."""
     for name in names:
         for each in (paths.spool / name).glob("job*"):
             shutil.rmtree(each, ignore_errors=True)
@@ -106,16 +141,16 @@ def mark_lost(paths: Paths, names: Collection[str]) -> None:
             each.unlink(missing_ok=True)
 
 
-def wait_registered(paths: Paths, name: str, *, since: int, within: float = 5.0) -> bool:
-    """Wait until a slurmd of the node that started at that unix time or later has registered; False if none has."""
+def wait_registered(paths: Paths, names: Collection[str], *, since: int, within: float = 5.0) -> bool:
+    """Wait until slurmds of all these nodes that started at that unix time or later have registered; False if not."""
     env = slurm_env(paths) | {"SLURM_TIME_FORMAT": "%s"}
     give_up = time.monotonic() + within
-    while time.monotonic() < give_up:
-        found = _STARTED.search(run((find("scontrol"), "-o", "show", "node", name), env=env))
-        if found and int(found[1]) >= since:
+    while names and time.monotonic() < give_up:
+        answer = run((find("scontrol"), "-o", "show", "node"), env=env, timeout=15)
+        if set(names) <= {name for name, started in _STARTED.findall(answer) if int(started) >= since}:
             return True
         time.sleep(0.05)
-    return False
+    return not names
 
 
 def resume_for(paths: Paths, name: str, reasons: tuple[str, ...]) -> bool:

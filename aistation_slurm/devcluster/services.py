@@ -62,12 +62,9 @@ def slurmrestd(paths: Paths) -> Service:
                    ready=partial(listens, path))  # fmt: skip
 
 
-def slurmd(paths: Paths, record: ClusterRecord, node: NodeRecord, *, rebooted: bool = False) -> Service:
-    """Return the node's slurmd, in the node's network namespace where it has one.
-
-    `rebooted` makes it say so (`-b`), as after a real reboot: slurmctld then knows that the node's jobs are gone.
-    """
-    argv = (find("slurmd"), "-D", *(("-b",) if rebooted else ()), "-N", node.name)
+def slurmd(paths: Paths, record: ClusterRecord, node: NodeRecord) -> Service:
+    """Return the node's slurmd, in the node's network namespace where it has one."""
+    argv = (find("slurmd"), "-D", "-N", node.name)
     return Service(f"slurmd:{node.name}", argv, paths.log / f"slurmd.{node.name}.out",
                    node=node.name, netns=_netns(record, node), env=slurm_env(paths))  # fmt: skip
 

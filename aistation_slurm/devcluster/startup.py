@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from aistation_slurm.devcluster.database import init_sql, make_database
 from aistation_slurm.devcluster.files import keep_spec, make_folders, make_gpus, make_munge_key, write_site
 from aistation_slurm.devcluster.instance import DevCluster, bring_up, stop, stop_unwanted
 from aistation_slurm.devcluster.network import netns_inode, plug_in, unplug_all
-from aistation_slurm.devcluster.nodes import lost_its_jobs, mark_lost, wait_idle
+from aistation_slurm.devcluster.nodes import forget_jobs, jobs_on, lost_its_jobs, requeue, wait_idle, wait_registered
 from aistation_slurm.devcluster.processes import NODE_MARK, Process, end_all, of_node, read_processes, signal_all
 from aistation_slurm.devcluster.record import ClusterRecord, NodeRecord
 from aistation_slurm.devcluster.signs import of_cluster, signs_of
@@ -114,18 +115,22 @@ def start_nodes(cluster: DevCluster, steps: Steps) -> None:
 def start_slurmds(cluster: DevCluster, nodes: Sequence[NodeRecord]) -> list[Service]:
     """Start the slurmd of each of these nodes that has none, and return those that were started.
 
-    One that lost its jobs without a word comes back as after a reboot, so that slurmctld doesn't believe in them for
-    minutes; it is told before, since it forgets across its own restart when it last heard of the node.
+    Jobs whose processes died with their node are requeued: slurmctld would believe in them for minutes.
     """
-    paths = cluster.paths
+    paths, since = cluster.paths, int(time.time())
     running, steps = cluster.running(), {each.log for each in read_processes() if each.log}
     dead = [node for node in nodes if f"slurmd:{node.name}" not in running]
     lost = {node.name for node in dead if lost_its_jobs(paths, node.name, steps)}
+    fresh = [services.slurmd(paths, cluster.record, node) for node in dead]
+    jobs: set[str] = set()
     with suppress(DevClusterError):  # nobody to tell, while slurmctld itself is dead or hangs
-        mark_lost(paths, lost)
-    return bring_up(
-        cluster, [services.slurmd(paths, cluster.record, node, rebooted=node.name in lost) for node in dead]
-    )
+        jobs = jobs_on(paths, lost)
+    forget_jobs(paths, lost)
+    bring_up(cluster, fresh)
+    with suppress(DevClusterError):
+        if jobs and wait_registered(paths, lost, since=since):
+            requeue(paths, jobs, names=lost)
+    return fresh
 
 
 def strays(processes: Sequence[Process], record: ClusterRecord) -> list[Process]:

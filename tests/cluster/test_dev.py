@@ -34,7 +34,7 @@ time.sleep(600)
 
 
 def sleepers(seconds: int) -> list[int]:
-    return [each.pid for each in read_processes() if each.argv == ("sleep", str(seconds))]
+    return [each.pid for each in read_processes() if each.program == "sleep" and each.argv[-1] == str(seconds)]
 
 
 def running(station, job):
@@ -112,6 +112,20 @@ def test_a_killed_node_comes_back_and_its_job_runs_again(station, ann, wait_for)
 
         wait_for(lambda: "IDLE" in station.node(node).state.words or station.node(node).state.is_working)
         wait_for(lambda: station.job(job).restart_count == 1)
+
+
+def test_a_gang_that_lost_all_its_nodes_runs_again_with_its_gpus(station, ann, wait_for):
+    job = ann.sbatch("srun sleep 98763", "-p", "v100", "-N2", "--gpus-per-node=1", "--requeue")
+    wait_for(running(station, job))
+    with station.without("daemon"):
+        for node in station.nodes_of(job):
+            station.fault("kill-node", node)
+
+        up_again(station)
+
+        wait_for(lambda: station.job(job).restart_count == 1 and running(station, job)())
+        wait_for(lambda: len(sleepers(98763)) == 2)
+        assert sum(node.gpus_allocated for node in station.slurm.read.nodes()) == 2
 
 
 def test_a_hung_node_accepts_connections_and_answers_none_until_it_is_healed(station):

@@ -321,7 +321,7 @@ class Checkpoints:
 
     def latest(self) -> Checkpoint | None:
         """Return the newest whole checkpoint of the lineage, or None; each that is not whole is told in the log."""
-        for each in reversed(self.checkpoints()):
+        for each in reversed(_checkpoints_in(self._mine) if self.claimed else self.checkpoints()):
             if not (fault := each.fault()):
                 return each
             log.warning("%s is passed over: %s", each.folder, fault)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -102,7 +103,7 @@ class Catalogue:
         """
         for folder in self.folders:
             path = folder / FOLDER / f"{name}{SUFFIX}"
-            if path.is_file():
+            if os.path.isfile(path):
                 return read_template(path)
         names = self.names()
         hint = _close(name, names) or f"there are: {', '.join(names)}"

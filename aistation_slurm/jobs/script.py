@@ -6,7 +6,7 @@ import os
 
 from jinja2 import TemplateError
 
-from aistation_slurm.errors import RenderError, RequestError
+from aistation_slurm.errors import RenderError
 from aistation_slurm.jobs.catalogue import FOLDER, SUFFIX, Catalogue, Template, Value
 from aistation_slurm.jobs.request import TrainingRequest
 from aistation_slurm.render import Raw, shell_word, templates
@@ -67,16 +67,10 @@ def _number(values: dict[str, Value], name: str) -> int:
 
 
 def _command(request: TrainingRequest) -> Raw:
-    """Return what runs the script: Python, bash, or the script itself."""
+    """Return what runs the script: bash, the script itself if it may be run, else Python."""
     script = shell_word(request.script)
-    if request.script.suffix == ".py":
-        return Raw(f"{shell_word(request.python)} {script}")
     if request.script.suffix in {".sh", ".bash"}:
         return Raw(f"bash {script}")
-    if os.access(request.script, os.X_OK):
+    if request.script.suffix != ".py" and os.access(request.script, os.X_OK):
         return Raw(script)
-    raise RequestError(
-        "it is neither a Python script (.py), a shell script (.sh), nor a program that may be run",
-        where=str(request.script),
-        hint=f"chmod +x {script}, if it is a program",
-    )
+    return Raw(f"{shell_word(request.python)} {script}")

@@ -18,7 +18,7 @@ from aistation_slurm.checkpoint import Checkpoints
 from aistation_slurm.examples import __file__ as examples
 
 pytestmark = pytest.mark.cluster
-STEPS = 60
+STEPS = 40
 AISTATION = (sys.executable, "-m", "aistation_slurm", "job")
 PHASES = ["python up", "torch imported", "process group up", "first step"]
 
@@ -100,9 +100,8 @@ def test_a_two_node_training_runs_to_its_end(lab, expected, launcher):
     assert final_loss(log) == expected
 
 
-@pytest.mark.parametrize("launcher", ["torchrun", "srun"])
-def test_a_requeued_training_goes_on_from_its_checkpoint_and_ends_with_the_same_loss(lab, expected, launcher):
-    job_id = lab.submit("--steps", str(STEPS), "--step-time", "0.2", launcher=launcher)
+def test_a_requeued_training_goes_on_from_its_checkpoint_and_ends_with_the_same_loss(lab, expected):
+    job_id = lab.submit("--steps", str(STEPS), "--step-time", "0.1")
     lab.until_step(20, job_id)
 
     lab.station.slurm.write.requeue(job_id)
@@ -116,7 +115,7 @@ def test_a_requeued_training_goes_on_from_its_checkpoint_and_ends_with_the_same_
 
 @pytest.mark.parametrize("launcher", ["torchrun", "srun"])
 def test_before_its_time_limit_a_training_saves_leaves_and_is_requeued(lab, expected, launcher):
-    job_id = lab.submit("--steps", str(STEPS), "--step-time", "0.2", launcher=launcher)
+    job_id = lab.submit("--steps", str(STEPS), "--step-time", "0.1", launcher=launcher)
     lab.until_step(10, job_id)
 
     lab.ann.run("scancel", "--batch", "--signal=USR2", str(job_id))  # what Slurm does with --signal=B:USR2@60

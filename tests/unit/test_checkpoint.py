@@ -384,3 +384,12 @@ def test_a_signal_asks_for_a_save_and_ends_a_run_that_is_stuck(stuck: bool, sent
     output, _ = process.communicate(timeout=10)
     assert process.returncode == code
     assert output == ("saved\n" if code == 0 else "")
+
+
+def test_a_run_that_is_replaced_right_after_its_claim_reads_its_own(folder: Path) -> None:
+    first = Checkpoints(folder, run=a_run())
+    first.save(10, b"ten")
+    Checkpoints(folder, run=a_run(1)).save(20, b"twenty")
+    assert first.claimed is not None
+    assert first.latest() is None  # its folder went with the first save of the newer run
+    assert read(Checkpoints(folder, run=a_run(9)).latest()) == b"twenty"

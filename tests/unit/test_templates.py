@@ -172,3 +172,14 @@ def test_a_setting_that_the_template_can_not_take_is_said(settings: dict[str, st
 def test_the_plain_template_takes_one_node_only() -> None:
     with pytest.raises(RequestError, match="'plain' has no parameter 'nodes'"):
         rendered(template="plain")
+
+
+@pytest.mark.parametrize(
+    ("name", "executable", "command"),
+    [("a.py", True, "python3 {}"), ("a.sh", False, "bash {}"), ("a", True, "{}"), ("a", False, "python3 {}")],
+)
+def test_a_plain_script_is_run_by_what_can_run_it(tmp_path: Path, name: str, executable: bool, command: str) -> None:
+    script = tmp_path / name
+    script.touch(mode=0o755 if executable else 0o644)
+    text = render_script(TrainingRequest(script=script, template="plain"), open_catalogue())
+    assert f"    exec {command.format(script)}\n" in text

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from aistation_slurm.errors import RenderError, RequestError, UnprintableError
 from aistation_slurm.jobs.catalogue import Catalogue, open_catalogue, read_template
@@ -107,7 +108,7 @@ def test_no_value_is_ever_executed_or_becomes_an_option(argument: str, folder: s
     ],
 )
 def test_what_would_end_its_line_is_refused(wanted: dict[str, object]) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValidationError):
         rendered(**wanted)
 
 

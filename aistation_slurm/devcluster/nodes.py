@@ -16,6 +16,7 @@ from aistation_slurm.devcluster.services import slurm_env
 from aistation_slurm.errors import DevClusterError
 from aistation_slurm.slurm.states import NodeState
 
+CREDENTIAL_STEP = 1.2  # seconds; credentials are told apart by whole ones
 # Why Slurm itself, or our own recovery, took a node out that is back now; a person's reasons are left alone.
 SLURMS_OWN = ("Not responding", "Node unexpectedly rebooted")
 PASSING = (*SLURMS_OWN, "aistation:")
@@ -119,17 +120,20 @@ def requeue(paths: Paths, jobs: Collection[str], *, names: Collection[str]) -> N
     lift(paths, requeued)
 
 
-def lift(paths: Paths, jobs: Collection[str], *, within: float = 3.0) -> None:
-    """Let requeued jobs start at once: what Slurm waits 121 s for, that no old process of theirs lives, is known."""
+def lift(paths: Paths, jobs: Collection[str], *, within: float = 5.0) -> None:
+    """Let jobs requeued just now start soon: what Slurm waits 121 s for, that no old process of theirs lives, is known.
+
+    Not at once: a node that revoked the job's old credential refuses any that was made in the same second.
+    """
     left, give_up = set(jobs), time.monotonic() + within
     env = slurm_env(paths)
     while left and time.monotonic() < give_up:
+        time.sleep(CREDENTIAL_STEP)
         answer = run((find("squeue"), "-h", "-j", ",".join(left), "-t", "PENDING", "-o", "%A %r"), env=env, timeout=15)
         for number, reason in (line.split(maxsplit=1) for line in answer.splitlines()):
             if reason == "BeginTime":  # earlier it doesn't stick
                 run((find("scontrol"), "update", f"JobId={number}", "StartTime=now"), env=env)
                 left.discard(number)
-        time.sleep(0.1)
 
 
 def forget_jobs(paths: Paths, names: Collection[str]) -> None:

@@ -79,7 +79,7 @@ def test_scancel_leaves_nothing_of_a_job_that_daemonised(station, ann, wait_for)
 
     station.exec(["scancel", str(job)])
 
-    wait_for(lambda: not sleepers(98765), within=10)
+    wait_for(lambda: not sleepers(98765), within=45)  # KillWait is 30 s
 
 
 def test_kill_node_leaves_nothing_of_the_node_and_all_of_the_others(station, ann, wait_for):
@@ -202,8 +202,7 @@ def test_after_a_crash_of_everything_jobs_and_accounting_are_back(station, ann, 
     assert station.cluster.running() == {}
     up_again(station)
 
-    wait_for(lambda: station.job(job).state.is_running or station.job(job).state.is_waiting)
-    wait_for(lambda: station.job(job).restart_count == 1)
+    wait_for(lambda: station.job(job).restart_count == 1 and running(station, job)())
     states = {each.job_id: each.state for each in station.slurm.read.history(job_ids=[done])}
     assert states[done].is_success
 

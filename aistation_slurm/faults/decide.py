@@ -81,10 +81,13 @@ class HoldBack:
     lately: int
     limit: int
     period: timedelta
+    silent_too: tuple[str, ...] = ()
+    """Not silent for long enough to be suspect; a network that fails takes its nodes one after the other."""
 
     def __str__(self) -> str:
+        too = f"{fold(self.silent_too)} silent too, " if self.silent_too else ""
         return (
-            f"hold back: {fold(self.nodes)} lost, {self.lately} before within {_seconds(self.period)}; "
+            f"hold back: {fold(self.nodes)} lost, {too}{self.lately} before within {_seconds(self.period)}; "
             f"more than {self.limit} is taken for a fault of ours, or of the network"
         )
 
@@ -118,6 +121,7 @@ def decide_losses(
     lost_lately: Collection[str],
     policy: Policy,
     controls: Collection[Answer] = (),
+    silent_too: Collection[str] = (),
 ) -> list[Step]:
     """Return what to do about the suspects, given what their slurmds said.
 
@@ -128,16 +132,18 @@ def decide_losses(
         lost_lately: the nodes that were marked down within the breaker's period.
         policy: when to hold back.
         controls: what the slurmds of some nodes that beat said, asked in the same moment.
+        silent_too: nodes that begin to be silent, and may be lost by the same cause.
     """
     steps = [_judge(each, answers.get(each.node.name, Answer(Sign.UNKNOWN))) for each in several]
     lost = {each.node for each in steps if isinstance(each, MarkDown)}
     limit = policy.breaker_limit(total)
     before = set(lost_lately) - lost
+    begin = set(silent_too) - lost - before
     if lost and not any(each.sign is Sign.ANSWERS for each in controls):
         return [LeaveAlone(each.node, _MAY_BE_US) if isinstance(each, MarkDown) else each for each in steps]
-    if not lost or len(lost) + len(before) <= limit:
+    if not lost or len(lost) + len(before) + len(begin) <= limit:
         return steps
-    held = HoldBack(tuple(sorted(lost)), len(before), limit, policy.breaker_period)
+    held = HoldBack(tuple(sorted(lost)), len(before), limit, policy.breaker_period, tuple(sorted(begin)))
     return [held, *(each for each in steps if not isinstance(each, MarkDown))]
 
 

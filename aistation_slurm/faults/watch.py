@@ -63,6 +63,7 @@ class Watch:
     _marked: frozenset[str] = frozenset()
     _blind_since: datetime | None = None
     _answered_at: dict[str, datetime] = field(default_factory=dict)
+    _asked_back_at: datetime | None = None
     _answering_since: dict[str, datetime] = field(default_factory=dict)
 
     def round(self) -> list[str]:
@@ -112,7 +113,7 @@ class Watch:
         asked = [
             each
             for each in suspects(nodes, beats, self.tools.policy, now)
-            if now - self._answered_at.get(each.node.name, datetime.min.replace(tzinfo=now.tzinfo)) >= ASK_AGAIN
+            if not self._has_just_answered(each.node.name, now)
         ]
         if not asked:
             return []
@@ -131,13 +132,31 @@ class Watch:
             lost_lately=lately,
             policy=self.tools.policy,
             controls=[answers[each.name] for each in controls],
+            silent_too=self._silent_too(nodes, now),
         )
+        if any(isinstance(each, HoldBack) and each.silent_too for each in steps):
+            self._looked_at = None  # the next round will know more
         return self._carry_out(steps, now)
 
     def _controls(self, nodes: Iterable[Node], beats: Beats, now: datetime) -> list[Node]:
         """Return a few nodes that beat: if none of their slurmds answers, it is our asking that is broken."""
         well = (each for each in nodes if is_counted_on(each) and self._is_heard(beats, each, now))
         return list(islice(well, CONTROLS))
+
+    def _silent_too(self, nodes: Iterable[Node], now: datetime) -> list[str]:
+        """Return the nodes that begin to be silent, but for those whose slurmd has just answered."""
+        beats, after = read_beats(self.tools.run_dir), self.tools.policy.silent_after / 2
+        return [
+            each.name
+            for each in nodes
+            if is_counted_on(each)
+            and (beats.silence(each.name, now) or timedelta()) >= after
+            and not self._has_just_answered(each.name, now)
+        ]
+
+    def _has_just_answered(self, name: str, now: datetime) -> bool:
+        answered = self._answered_at.get(name)
+        return answered is not None and now - answered < ASK_AGAIN
 
     def _ask(self, nodes: Sequence[Node]) -> dict[str, Answer]:
         if all(each.port for each in nodes):
@@ -187,6 +206,9 @@ class Watch:
 
     def _returns(self, nodes: list[Node], now: datetime) -> list[str]:
         several = candidates_for_return(nodes)
+        if self._asked_back_at and now - self._asked_back_at < ASK_AGAIN:
+            return []
+        self._asked_back_at = now
         beats = read_beats(self.tools.run_dir)
         heard = [each for each in several if self._is_heard(beats, each, now)]
         self._answering_since = {

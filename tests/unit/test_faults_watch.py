@@ -259,6 +259,25 @@ def test_a_third_lost_node_is_not_marked_and_that_is_said(lab):
     assert line.startswith("down n3"), "the period is over"
 
 
+def test_a_network_that_takes_its_nodes_one_after_the_other_is_seen_through(lab):
+    lab.round()
+    lab.lose("n1", "n2", "n3")
+    lab.round(after=1, silent=["n1", "n2"])
+    (line,) = lab.round(after=1.1, silent=["n1", "n2", "n3"])
+    assert line.startswith("hold back: n[1-2] lost, n3 silent too")
+    (line,) = lab.round(after=0.9, silent=["n1", "n2", "n3"])
+    assert line.startswith("hold back: n[1-3] lost, 0 before")
+    assert lab.slurm.orders == []
+
+
+def test_a_lost_beat_of_another_node_whose_slurmd_answers_delays_nothing(lab):
+    lab.round()
+    lab.lose("n1", "n2")
+    lab.round(after=1, silent=["n1", "n2"])
+    lab.round(after=1.1, silent=["n1", "n2", "n3"])
+    assert lab.slurm.orders == ["down n1", "down n2"]
+
+
 @pytest.mark.parametrize(
     ("policy", "said"),
     [({"dry_run": True}, "dry run: down n1"), ({"enabled": False}, "nothing done: recovery is switched off")],
@@ -295,7 +314,7 @@ def test_a_slurmd_that_stops_answering_in_between_counts_anew(lab):
     for _ in range(8):
         lab.round(after=1)
     lab.lose("n1")
-    lab.round(after=1)
+    lab.round(after=2)
     lab.answers.clear()
     assert [line for _ in range(9) for line in lab.round(after=1)] == []
 

@@ -80,9 +80,10 @@ def start_cluster(wishes: Wishes, *, file: Path | None = None, scale: int | None
     need_root()
     source = choose_file(paths_of(wishes.name), file)
     with tempfile.TemporaryDirectory() as folder:
+        spec = load_spec(source)
         if scale:
             source = scaled(source, scale, Path(folder) / "cluster.yaml")
-        spec = load_spec(source)
+            spec = load_spec(source)
         return start(spec, source, wishes, site_keys=site_keys(spec), settle=settle, say=say)
 
 

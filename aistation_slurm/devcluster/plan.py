@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def make_record(spec: ClusterSpec, wishes: Wishes, paths: Paths, old: ClusterRec
     if old and (old.layout, old.slurm_cluster) != (layout, spec.cluster):
         was, now = f"{old.slurm_cluster} in layout {old.layout}", f"{spec.cluster} in layout {layout}"
         hint = f"take it down first (aistation dev down --name {paths.name}), or give another --name"
-        raise DevClusterError(f"{paths.name} is {was}, not {now}", hint=hint)
+        raise DevClusterError(f"{paths.name} holds the cluster {was}, not {now}", hint=hint)
     if layout == "netns" and len(names) > network.MOST_NODES:
         raise DevClusterError(f"layout netns takes {network.MOST_NODES} nodes at most", hint="--layout loopback")
     others = other_records(paths.base, paths.name)
@@ -55,7 +56,7 @@ def make_record(spec: ClusterSpec, wishes: Wishes, paths: Paths, old: ClusterRec
         tag=old.tag if old else f"{paths.name[:6]}{secrets.token_hex(2)}",
         layout=layout,
         subnet=subnet,
-        slot=old.slot if old and old.slot >= 0 else choose_slot(each.slot for each in others),
+        slot=old.slot if old else choose_slot(each.slot for each in others),
         ports=ports,
         nodes=tuple(_node(name, index, layout, subnet, ports) for index, name in enumerate(names)),
         users=tuple(spec.users()),
@@ -112,17 +113,27 @@ def _node(name: str, index: int, layout: Layout, subnet: int, ports: Ports) -> N
     return NodeRecord(name=name, address="127.0.0.1", port=ports.slurmd + index, index=index)
 
 
-def raise_if_occupied(record: ClusterRecord, running: Mapping[str, Process]) -> None:
+def raise_if_occupied(record: ClusterRecord, running: Mapping[str, Process], *, patience: float = 2.0) -> None:
     """Return if each port that one of our daemons is about to take is free.
 
     Raises:
         PortInUse: somebody else listens on one; the hint names the process.
     """
     for service, port in needed_ports(record):
-        if service not in running and not is_free(port):
+        if service not in running and not _becomes_free(port, patience):
             who = listener(port)
             hint = f"stop {who or 'what listens there'}, or start the cluster under another --name"
             raise PortInUse(f"port {port}, which {service} of {record.name} needs, is in use", hint=hint)
+
+
+def _becomes_free(port: int, patience: float) -> bool:
+    """True if the port is free, or is within so many seconds: who was killed just now still lets go of his."""
+    give_up = time.monotonic() + patience
+    while not is_free(port):
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def needed_ports(record: ClusterRecord) -> list[tuple[str, int]]:

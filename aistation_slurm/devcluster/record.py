@@ -49,7 +49,7 @@ class ClusterRecord(_Record):
     layout: Layout
     subnet: int = 0
     """The third byte of `10.213.N.0/24`; 0 without network namespaces."""
-    slot: int = -1
+    slot: int
     """The clusters of this machine are counted from 0; tells their job ids apart."""
     ports: Ports
     nodes: tuple[NodeRecord, ...]

@@ -1,23 +1,29 @@
 """The one-machine cluster: it comes up, breaks for real, and comes up again with its jobs."""
 
 import os
+import pwd
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from aistation_slurm.assets import asset_dir
 from aistation_slurm.cli.dev import start_cluster
 from aistation_slurm.devcluster import network
-from aistation_slurm.devcluster.cluster import bring_up
+from aistation_slurm.devcluster.cluster import bring_up, down
 from aistation_slurm.devcluster.plan import Wishes
+from aistation_slurm.devcluster.ports import ports_of
 from aistation_slurm.devcluster.processes import of_node, read_processes, signal_all
 from aistation_slurm.devcluster.signs import of_cluster, signs_of
+from aistation_slurm.devcluster.users import GECOS
 from aistation_slurm.errors import DevClusterError, UnknownNameError
 from aistation_slurm.slurm.states import JobState
 
 pytestmark = pytest.mark.cluster
+SMALL = asset_dir("slurm_conf") / "examples" / "small.yaml"
 
 # A process that leaves its session and its parent, and forgets its environment.
 DAEMONISE = """#!/usr/bin/python3
@@ -225,6 +231,39 @@ def _kill_everything(station) -> None:
     found = [each for each in of_cluster(read_processes(), paths, signs) if each.pid != mine]
     signal_all(found, signal.SIGKILL)
     time.sleep(0.2)
+
+
+def test_a_second_cluster_stands_beside_the_first_and_leaves_no_trace(station, ann, wait_for):
+    name = f"{station.cluster.paths.name}-2"
+    mine = ann.sbatch("sleep 300", "-p", "v100")
+    wait_for(running(station, mine))
+
+    second = start_cluster(Wishes(name=name, layout="loopback", agents=False, daemon=False), file=second_file(station))
+    try:
+        assert second.record.job_ids.start not in station.cluster.record.job_ids
+        assert not ports_of(second.record) & ports_of(station.cluster.record)
+        assert pwd.getpwnam("zoe-of-two").pw_gecos == GECOS
+        env = {**os.environ, **second.env()}
+        job = ["srun", "-p", "v100", "--gpus=1", "sh", "-c", "setsid sleep 98762 & echo $SLURM_JOB_ID"]
+        subprocess.run(["setpriv", "--reuid=zoe-of-two", "--clear-groups", *job], env=env, check=True, cwd="/")
+    finally:
+        down(name, say=print)
+
+    assert not second.paths.root.exists()
+    assert not second.paths.lock.exists()
+    assert sleepers(98762) == []
+    assert [each.argv for each in read_processes() if name in " ".join(each.argv)] == []
+    with pytest.raises(KeyError):
+        pwd.getpwnam("zoe-of-two")
+    assert not (second.paths.homes / "zoe-of-two").exists()
+    assert pwd.getpwnam("chen")
+    assert station.job(mine).state is JobState.RUNNING
+
+
+def second_file(station) -> Path:
+    path = station.scratch / "second.yaml"
+    path.write_text(SMALL.read_text().replace("members: [chen, eve]", "members: [chen, eve, zoe-of-two]"))
+    return path
 
 
 def test_an_unknown_node_or_fault_is_named_with_the_nearest(station):

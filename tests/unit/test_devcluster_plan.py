@@ -167,7 +167,7 @@ def test_an_occupied_port_is_refused_unless_its_daemon_runs_already(tmp_path, qu
     monkeypatch.setattr(plan, "is_free", lambda port: port != record.ports.slurmdbd)
 
     with pytest.raises(PortInUse, match="which slurmdbd of dev needs"):
-        plan.raise_if_occupied(record, {})
+        plan.raise_if_occupied(record, {}, patience=0)
 
     plan.raise_if_occupied(record, {"slurmdbd": None})
 

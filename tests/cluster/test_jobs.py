@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ import pytest
 
 from aistation_slurm import checkpoint, progress
 from aistation_slurm.checkpoint import Checkpoints
+from aistation_slurm.errors import SlurmRefused
 from aistation_slurm.examples import __file__ as examples
 
 pytestmark = pytest.mark.cluster
@@ -38,8 +40,9 @@ class Lab:
     ann: Any
     wait_for: Callable[..., object]
 
-    def submit(self, *args: str, launcher: str = "srun", script: str = "digits_ddp.py", plain: bool = False) -> int:
-        shape = ["plain"] if plain else ["pytorch-ddp", "--nodes", "2", "--set", f"launcher={launcher}"]
+    def submit(self, *args: str, launcher: str = "srun", script: str = "digits_ddp.py", nodes: int = 2) -> int:
+        """Submit a training, and return its job's id; without nodes, from the plain template."""
+        shape = ["pytorch-ddp", "--nodes", str(nodes), "--set", f"launcher={launcher}"] if nodes else ["plain"]
         out = self.ann.run(
             *AISTATION, "submit", "--parsable", "--group", "v100", "--gpus-per-node", "1", "--python", sys.executable,
             "--name", "t", "--time", "10", "--template", *shape, script, "--", *args,
@@ -128,9 +131,31 @@ def test_before_its_time_limit_a_training_saves_leaves_and_is_requeued(lab, expe
     assert final_loss(log) == expected
 
 
+def test_a_run_that_lives_on_behind_a_cut_network_spoils_nothing(lab):
+    """One process on one node: nothing tells the old run that its node is lost, and it goes on training and saving."""
+    job_id = lab.submit("--steps", "120", "--step-time", "0.1", "--checkpoint-every", "5", nodes=1)
+    lab.until_step(10, job_id)
+    victim = lab.station.job(job_id).nodes
+
+    lab.station.fault("cut-node", victim)
+    with contextlib.suppress(SlurmRefused):  # our daemon may have been quicker
+        lab.station.slurm.write.down_node(victim, "aistation: cut by a test")
+        lab.start_again(job_id)
+
+    log = lab.until_over(job_id)
+    old, new = log.split(f"aistation: run 1 of job {job_id}", 1)
+    assert "was replaced by claim 2" in new
+    resumed = int(re.findall(r"resumed from the checkpoint of step (\d+)", new)[0])
+    assert resumed >= max(int(step) for step in re.findall(r"checkpoint of step (\d+)", old)) - 5
+    assert len(re.findall(r"final loss", log)) == 1
+    checkpoints = Checkpoints(lab.ann.folder / f"t-{job_id}" / "checkpoints")
+    assert [(each.step, each.fault()) for each in checkpoints.checkpoints()] == [(110, ""), (115, ""), (120, "")]
+    assert len(list((checkpoints.folder / "runs").iterdir())) == 1
+
+
 def test_a_run_that_slurm_starts_twice_is_requeued_instead(lab):
     (lab.ann.folder / "wait.sh").write_text("sleep 60\n")
-    job_id = lab.submit(script="wait.sh", plain=True)
+    job_id = lab.submit(script="wait.sh", nodes=0)
     lab.wait_for((lab.ann.folder / f"t-{job_id}" / "started-0").exists, within=20)
 
     second = lab.ann.run("scontrol", "write", "batch_script", str(job_id), "-")

@@ -21,6 +21,14 @@ from aistation_slurm.slurm.nodelist import fold
 DRAINED_BEFORE = "drained before"
 """Stands in the reason of a node that somebody had set aside before it was lost: it is not ours to give back."""
 
+BACK = f"{REASON_MARK} is back, and waits until nothing of its old jobs is left"
+"""The reason of a lost node that Slurm talks to again, and that gets no job yet.
+
+After a cut the old jobs of a node live on there until its slurmd registers, which it does for a node that is up. So a
+node is first taken in and drained in one go, when Slurm ends what it finds there, and only later given back.
+"""
+ADMIT_AFTER = timedelta(seconds=2)
+"""How long a lost node must be well before Slurm talks to it again."""
 _MAY_BE_US = "no other slurmd answers us either, so that it may be us"
 
 
@@ -52,8 +60,18 @@ class MarkDown:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeIn:
+    """A node that we marked down and that is heard again: Slurm is to end what is left of its old jobs."""
+
+    node: str
+
+    def __str__(self) -> str:
+        return f"take in {self.node}: it is back; its old jobs are ended, new ones wait"
+
+
+@dataclass(frozen=True, slots=True)
 class Resume:
-    """A node that we marked down, and that is well again."""
+    """A node that we took in, and that is well and clean."""
 
     node: str
     well_for: timedelta
@@ -92,7 +110,7 @@ class HoldBack:
         )
 
 
-Step = MarkDown | Resume | LeaveAlone | HoldBack
+Step = MarkDown | TakeIn | Resume | LeaveAlone | HoldBack
 
 
 def suspects(nodes: Iterable[Node], beats: Beats, policy: Policy, now: datetime) -> list[Suspect]:
@@ -158,8 +176,18 @@ def _judge(suspect: Suspect, answer: Answer) -> Step:
 
 
 def candidates_for_return(nodes: Iterable[Node]) -> list[Node]:
-    """Return the nodes that we marked down, and that are ours to give back."""
-    return [each for each in nodes if each.state.is_down and is_ours(each.reason) and DRAINED_BEFORE not in each.reason]
+    """Return the nodes that we marked down or took in, and that are ours to give back."""
+    return [each for each in nodes if is_lost(each) or is_taken_in(each)]
+
+
+def is_lost(node: Node) -> bool:
+    """True while a node is down by our mark, and ours to give back."""
+    return node.state.is_down and is_ours(node.reason) and DRAINED_BEFORE not in node.reason
+
+
+def is_taken_in(node: Node) -> bool:
+    """True while a node that was lost is kept from new jobs until it is clean."""
+    return node.state.is_draining and not node.state.is_down and node.reason.startswith(BACK)
 
 
 def decide_returns(
@@ -168,16 +196,23 @@ def decide_returns(
     answering_since: Mapping[str, datetime],
     policy: Policy,
     now: datetime,
-) -> Iterator[Resume]:
-    """Yield the nodes of ours that have been well by both signals for long enough."""
+) -> Iterator[TakeIn | Resume]:
+    """Yield what to do about the nodes of ours that have been well by both signals for long enough."""
     for node in candidates_for_return(nodes):
         beat, answering = beats.seen.get(node.name), answering_since.get(node.name)
         silence = beats.silence(node.name, now)
         if beat is None or answering is None or silence is None or silence >= policy.silent_after:
             continue
         well_for = now - max(beat.since, answering)
-        if well_for >= policy.back_after:
+        if is_lost(node) and well_for >= ADMIT_AFTER:
+            yield TakeIn(node.name)
+        elif is_clean(node) and well_for >= policy.back_after:
             yield Resume(node.name, well_for)
+
+
+def is_clean(node: Node) -> bool:
+    """True once a node that was taken in talks to Slurm and has no job left."""
+    return is_taken_in(node) and not node.state.is_working and not node.state.is_not_responding
 
 
 def _seconds(span: timedelta) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from aistation_slurm.faults.decide import DRAINED_BEFORE, is_counted_on
+from aistation_slurm.faults.decide import DRAINED_BEFORE, is_counted_on, is_taken_in
 from aistation_slurm.faults.policy import Policy
 from aistation_slurm.node.beats import Beats
 from aistation_slurm.slurm.marks import is_ours
@@ -47,6 +47,8 @@ def verdict(node: Node, beats: Beats, policy: Policy, now: datetime) -> str:
     """Return in a few words what recovery makes of the node."""
     if node.state.is_down and is_ours(node.reason):
         return "left to who drained it" if DRAINED_BEFORE in node.reason else _returning(node, beats, policy, now)
+    if is_taken_in(node):
+        return _returning(node, beats, policy, now)
     if node.name not in beats.seen:
         return "no agent: left alone"
     if not policy.enabled:

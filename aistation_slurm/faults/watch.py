@@ -13,15 +13,18 @@ from itertools import islice
 from aistation_slurm.errors import SlurmError
 from aistation_slurm.faults import incidents
 from aistation_slurm.faults.decide import (
+    BACK,
     HoldBack,
     MarkDown,
     Resume,
     Step,
     Suspect,
+    TakeIn,
     candidates_for_return,
     decide_losses,
     decide_returns,
     is_counted_on,
+    is_taken_in,
     suspects,
 )
 from aistation_slurm.faults.probe import Answer, Sign, probe_all
@@ -75,7 +78,7 @@ class Watch:
         now = self.tools.clock()
         if not self.tools.policy.enabled:
             return self._tell("off", "nothing done: recovery is switched off", now=now)
-        beats = read_beats(self.tools.run_dir)
+        beats = read_beats(self.tools.run_dir, whole=False)
         if not self._is_due(beats, now):
             return []
         try:
@@ -97,7 +100,7 @@ class Watch:
         return now - self._looked_at >= every
 
     def _work(self, nodes: list[Node], beats: Beats, now: datetime) -> list[str]:
-        self._marked = frozenset(each.name for each in nodes if each.state.is_down and is_ours(each.reason))
+        self._marked = frozenset(each.name for each in candidates_for_return(nodes))
         lines = self._reconcile({each.name: each for each in nodes}, now)
         if beats.is_blind(now):
             self._blind_since = self._blind_since or now
@@ -145,7 +148,7 @@ class Watch:
 
     def _silent_too(self, nodes: Iterable[Node], now: datetime) -> list[str]:
         """Return the nodes that begin to be silent, but for those whose slurmd has just answered."""
-        beats, after = read_beats(self.tools.run_dir), self.tools.policy.silent_after / 2
+        beats, after = read_beats(self.tools.run_dir, whole=False), self.tools.policy.silent_after / 2
         return [
             each.name
             for each in nodes
@@ -167,7 +170,7 @@ class Watch:
 
     def _still_silent(self, asked: Iterable[Suspect], now: datetime) -> list[Suspect]:
         """Leave out who was heard while we asked."""
-        beats = read_beats(self.tools.run_dir)
+        beats = read_beats(self.tools.run_dir, whole=False)
         found = ((each.node, beats.silence(each.node.name, now)) for each in asked)
         after = self.tools.policy.silent_after
         return [Suspect(node, silence) for node, silence in found if silence is not None and silence >= after]
@@ -226,14 +229,18 @@ class Watch:
         silence = beats.silence(node.name, now)
         return silence is not None and silence < self.tools.policy.silent_after
 
-    def _give_back(self, step: Resume, node: Node, now: datetime) -> list[str]:
+    def _give_back(self, step: TakeIn | Resume, node: Node, now: datetime) -> list[str]:
         if self.tools.policy.dry_run:
             return self._tell(_about(step), f"dry run: {step}", now=now)
         try:
             self.tools.slurm.write.resume_node(node)
+            if isinstance(step, TakeIn):
+                # Slurm sends no job in between: the node does not count as responding before its slurmd has answered.
+                self.tools.slurm.write.drain_node(node.name, BACK)
         except SlurmError as error:
             return self._tell(("refused", step.node), f"{step}: not done: {error}", now=now)
-        incidents.given_back(self.tools.engine, step.node, now=now)
+        if isinstance(step, Resume):
+            incidents.given_back(self.tools.engine, step.node, now=now)
         incidents.audit(self.tools.engine, str(step), actor=self.tools.actor, now=now)
         return [str(step)]
 
@@ -258,7 +265,7 @@ def _why_over(down_at: datetime | None, noticed_at: datetime, node: Node | None,
         return "Slurm does not know it any more"
     if down_at is None:
         return "it was never marked down" if now - noticed_at > STALE else ""
-    if not node.state.is_down and now - down_at > CHANGED:
+    if not node.state.is_down and not is_taken_in(node) and now - down_at > CHANGED:
         return "somebody else gave it back"
     return ""
 

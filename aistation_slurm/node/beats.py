@@ -54,14 +54,18 @@ class Beats:
         return max(now - max(beat.last, self.since), timedelta())
 
 
-def read_beats(run_dir: Path) -> Beats:
-    """Return what the receiver last wrote; nothing at all where there never was one."""
+def read_beats(run_dir: Path, *, whole: bool = True) -> Beats:
+    """Return what the receiver last wrote; nothing at all where there never was one.
+
+    With `whole` off no file is opened but the receiver's: six times quicker, but `since` and `boot_id` are not told.
+    """
     folder = run_dir / FOLDER
     try:
         entries = [each for each in os.scandir(folder) if is_node_name(each.name)]
     except OSError:
         return Beats()
-    seen = {each.name: beat for each in entries if (beat := _read_beat(Path(each.path)))}
+    read = _read_beat if whole else _touched
+    seen = {each.name: beat for each in entries if (beat := read(Path(each.path)))}
     receiver = _read(folder / RECEIVER)
     if receiver is None:
         return Beats(seen)
@@ -104,6 +108,14 @@ def _read_beat(path: Path) -> Beat | None:
         return None
     said, touched = found
     return Beat(touched, min(_time(said.get("since"), touched), touched), str(said.get("boot_id", "")))
+
+
+def _touched(path: Path) -> Beat | None:
+    try:
+        last = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:
+        return None
+    return Beat(last, last)
 
 
 def _read(path: Path) -> tuple[dict[str, object], datetime] | None:

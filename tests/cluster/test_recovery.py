@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlmodel import select
@@ -45,7 +44,7 @@ def whole(station, wait_for):
     station.heal()
     station.cancel_all()
     for node in station.slurm.read.nodes():
-        if node.state.is_down and is_ours(node.reason):
+        if is_ours(node.reason):
             station.slurm.write.resume_node(node)
     wait_for(lambda: is_whole(station), within=60)
 
@@ -89,15 +88,17 @@ def test_a_gang_whose_node_is_lost_runs_again_elsewhere_within_ten_seconds(  # n
     assert (report.node, [each.job_id for each in report.jobs]) == (lost, [gang])
 
 
-def test_a_healed_node_is_given_back_and_nothing_of_the_old_run_is_on_it(station, ann, store, gang, wait_for):
+def test_a_healed_node_is_given_back_once_nothing_of_the_old_run_is_on_it(station, ann, store, gang, wait_for):
     lost = station.nodes_of(gang)[0]
     station.fault("cut-node", lost)
     wait_for(lambda: len(runs(ann, gang)) == 2, within=60)
     old = stepds_of(gang, station, lost)
     assert old, "behind the cut it lives on"
-    station.heal()
-    wait_for(lambda: station.node(lost).state.is_usable, within=40)
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in old), within=5)
+    waits_for_it = "\n".join(f"[ -d /proc/{pid} ] && echo an old one lives" for pid in old)
+    pinned = ann.sbatch(f"{waits_for_it}\necho looked", "--partition=v100", f"--nodelist={lost}")
+    station.fault("heal-node", lost)
+    wait_for(lambda: ann.output(pinned), within=40)
+    assert ann.output(pinned) == "looked\n"
     wait_for(lambda: incidents.recent(store)[0].state == "closed", within=5)
     assert station.job(gang).state.is_running
     assert len(runs(ann, gang)) == 2

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from aistation_slurm.faults.decide import (
+    BACK,
     HoldBack,
     LeaveAlone,
     MarkDown,
@@ -181,8 +182,22 @@ def returning(*, reason=OURS, state="DOWN", well_since=60.0, age=0.1, answering=
     return [str(each) for each in decide_returns([a_node(state=state, reason=reason)], found, answers, POLICY, NOON)]
 
 
-def test_a_node_that_is_well_by_both_signals_for_ten_seconds_is_given_back():
-    assert returning(well_since=11, answering=10) == ["resume n1: beats and answers for 10.0 s"]
+TAKE_IN = ["take in n1: it is back; its old jobs are ended, new ones wait"]
+
+
+def test_a_node_that_is_well_by_both_signals_is_taken_in_without_new_jobs():
+    assert returning(well_since=2.1, answering=2) == TAKE_IN
+    assert returning(well_since=2.1, answering=1.9) == []
+
+
+def test_a_node_that_was_taken_in_and_is_clean_is_given_back_after_ten_seconds():
+    found = returning(well_since=11, answering=10, state="IDLE+DRAIN", reason=BACK)
+    assert found == ["resume n1: beats and answers for 10.0 s"]
+
+
+@pytest.mark.parametrize("state", ["MIXED+DRAIN", "IDLE+DRAIN*", "IDLE+COMPLETING+DRAIN"])
+def test_a_node_that_was_taken_in_and_is_not_clean_is_not_given_back(state):
+    assert returning(state=state, reason=BACK) == []
 
 
 @pytest.mark.parametrize(
@@ -192,8 +207,12 @@ def test_a_node_that_is_well_by_both_signals_for_ten_seconds_is_given_back():
         {"reason": "Not responding"},
         {"reason": OURS + " (drained before: bad fan)"},
         {"state": "IDLE"},
-        {"well_since": 9.9},
-        {"answering": 9.9},
+        {"well_since": 1.9},
+        {"answering": 1.9},
+        {"state": "IDLE+DRAIN", "reason": BACK, "well_since": 9.9},
+        {"state": "IDLE+DRAIN", "reason": BACK, "answering": 9.9},
+        {"state": "IDLE+DRAIN", "reason": OURS},
+        {"state": "IDLE", "reason": BACK},
         {"answering": None},
         {"age": 2.5},
     ],
@@ -211,6 +230,7 @@ def test_a_node_is_not_given_back(but):
         (a_node(), {}, "no agent: left alone"),
         (a_node(state="DOWN", reason=OURS), {"n1": 30}, "lost"),
         (a_node(state="DOWN", reason=OURS), {"n1": 0.1}, "comes back"),
+        (a_node(state="IDLE+DRAIN", reason=BACK), {"n1": 0.1}, "comes back"),
         (a_node(state="DOWN", reason="bad fan"), {"n1": 0.1}, "left alone"),
         (a_node(state="DOWN+DRAIN", reason=OURS + " (drained before: x)"), {"n1": 0.1}, "left to who drained it"),
         (a_node(), {"n1": 3, "at_work": 60}, "nobody listens: left alone"),

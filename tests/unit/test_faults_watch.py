@@ -92,6 +92,11 @@ class PaperSlurm:
         self.add_node(node.name)
         return True
 
+    def drain_node(self, name, reason):
+        self._may_fail()
+        self.orders.append(f"drain {name}")
+        self.add_node(name, "IDLE+DRAIN", reason)
+
     def update_job(self, job_id, **fields):
         self._may_fail()
         self.orders.append(f"job {job_id} {fields}")
@@ -297,12 +302,13 @@ def test_a_lost_node_is_given_back_after_ten_seconds_of_both_signals(lab):
     lab.round(after=2.5, silent=["n1"])
     lab.answers.clear()
     lab.beats.heard(Heartbeat("n1", "b", 9, 0), now=0, since=lab.at(0))
-    for _ in range(9):
-        assert lab.round(after=1) == []
-    lines = [line for _ in range(3) for line in lab.round(after=1)]
-    assert len(lines) == 1
-    assert lines[0].startswith("resume n1: beats and answers for 10.0 s")
-    assert lab.slurm.orders == ["down n1", "resume n1"]
+    lines = [line for _ in range(9) for line in lab.round(after=1)]
+    assert lines == ["take in n1: it is back; its old jobs are ended, new ones wait"]
+    assert lab.slurm.orders == ["down n1", "resume n1", "drain n1"]
+    assert incidents.recent(lab.engine)[0].state == "away"
+    (line,) = [line for _ in range(3) for line in lab.round(after=1)]
+    assert line.startswith("resume n1: beats and answers for 10.0 s")
+    assert lab.slurm.orders == ["down n1", "resume n1", "drain n1", "resume n1"]
     assert incidents.recent(lab.engine)[0].state == "closed"
 
 
@@ -317,6 +323,7 @@ def test_a_slurmd_that_stops_answering_in_between_counts_anew(lab):
     lab.round(after=2)
     lab.answers.clear()
     assert [line for _ in range(9) for line in lab.round(after=1)] == []
+    assert lab.slurm.orders == ["down n1", "resume n1", "drain n1"]
 
 
 def test_a_node_that_somebody_else_marked_down_is_never_given_back(lab):

@@ -86,7 +86,7 @@ def down(name: str, *, say: Say) -> bool:
         with steps.step("processes"):
             signs = [signs_of(paths, record, node) for node in record.nodes] if record else []
             end_all(lambda found: of_cluster(found, paths, signs))
-        if record and record.layout == "netns":
+        if record:
             with steps.step("network"):
                 unplug_all(record)
         with steps.step("users"):

@@ -54,6 +54,21 @@ def plug_in(record: ClusterRecord) -> int:
     return len(bare)
 
 
+def quicken(record: ClusterRecord) -> None:
+    """Let the controller's address acknowledge at once.
+
+    Slurm's persistent connections send each message in two small writes, the second of which waits for the other side's
+    delayed acknowledgement, 40 ms: with it, each `sacctmgr` takes 0.2-0.8 s instead of 0.02. (22.05.8; measured)
+    """
+    with contextlib.suppress(DevClusterError):  # then it is slow, and all the same right
+        run(("ip", "route", "replace", *_own_route(record), "src", record.address, "quickack", "1"))
+
+
+def _own_route(record: ClusterRecord) -> tuple[str, ...]:
+    device = record.bridge if record.layout == "netns" else "lo"
+    return ("local", record.address, "dev", device, "table", "local", "proto", "kernel", "scope", "host")
+
+
 def _is_plugged(record: ClusterRecord, node: NodeRecord, links: Mapping[str, str]) -> bool:
     return links.get(record.veth(node)) == record.bridge and netns_inode(record, node) != 0
 
@@ -71,7 +86,11 @@ def _lay(record: ClusterRecord, node: NodeRecord, links: Container[str]) -> None
 
 
 def unplug_all(record: ClusterRecord) -> None:
-    """Take the namespaces, the cables and the bridge away; the last one also what `ip netns` mounted for them."""
+    """Take namespaces, cables, bridge and route away; the last one also what `ip netns` mounted for them."""
+    if record.layout == "loopback":
+        with contextlib.suppress(DevClusterError):  # none there
+            run(("ip", "route", "del", *_own_route(record)))
+        return
     links = _links()
     for node in record.nodes:
         _unplug(record, node, links)

@@ -62,8 +62,8 @@ class ClusterRecord(_Record):
 
     @property
     def address(self) -> str:
-        """The address that its controller listens on: the bridge's, or loopback."""
-        return f"10.213.{self.subnet}.1" if self.layout == "netns" else "127.0.0.1"
+        """The address that its controller is reached at, of its own: the bridge's, or one of loopback's."""
+        return f"10.213.{self.subnet}.1" if self.layout == "netns" else f"127.213.{self.slot}.1"
 
     @property
     def job_ids(self) -> range:

@@ -14,7 +14,7 @@ from aistation_slurm.devcluster.daemons import Service
 from aistation_slurm.devcluster.database import init_sql, make_database
 from aistation_slurm.devcluster.files import keep_spec, make_folders, make_gpus, make_munge_key, write_site
 from aistation_slurm.devcluster.instance import DevCluster, bring_up, stop, stop_unwanted
-from aistation_slurm.devcluster.network import netns_inode, plug_in, unplug_all
+from aistation_slurm.devcluster.network import netns_inode, plug_in, quicken, unplug_all
 from aistation_slurm.devcluster.nodes import forget_jobs, jobs_on, lost_its_jobs, requeue, wait_idle, wait_registered
 from aistation_slurm.devcluster.processes import NODE_MARK, Process, end_all, of_node, read_processes, signal_all
 from aistation_slurm.devcluster.record import ClusterRecord, NodeRecord
@@ -31,8 +31,7 @@ def revive(old: DevCluster, record: ClusterRecord, steps: Steps) -> None:
         with steps.step("the nodes are others now: the old ones taken away, with their jobs"):
             signs = [signs_of(old.paths, old.record, node) for node in old.record.nodes]
             end_all(lambda found: [each for one in signs for each in of_node(found, one)])
-            if old.record.layout == "netns":
-                unplug_all(old.record)
+            unplug_all(old.record)
         return
     signs = [signs_of(old.paths, old.record, node) for node in old.record.nodes]
     stopped = [each for each in of_cluster(read_processes(), old.paths, signs) if each.is_stopped]
@@ -63,6 +62,7 @@ def prepare(
         with steps.step(f"network of {len(record.nodes)} namespaces"):
             if plug_in(record):
                 end_all(lambda found: strays(found, record))
+    quicken(record)
     if not (paths.mysql / "ready").exists():
         with steps.step("database made"):
             make_database(paths)

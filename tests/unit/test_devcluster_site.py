@@ -86,7 +86,7 @@ def test_the_settings_that_are_written_can_be_read(tmp_path):
     assert settings.simulated
     assert settings.slurm.conf == PATHS.slurm_conf
     assert settings.slurm.gpu_device == "/var/lib/aistation/dev/dev/dev/nvidia"
-    assert settings.daemon.heartbeat == "127.0.0.1:8171"
+    assert settings.daemon.heartbeat == "127.213.3.1:8171"
     assert tomllib.loads(path.read_text())["web"]["listen"] == "127.0.0.1:8170"
 
 

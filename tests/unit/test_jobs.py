@@ -29,7 +29,7 @@ V100 = Group(name="v100", nodes=8, gpus_in_a_node=8, cpus_in_a_node=64)
 
 
 def a_request(**wanted: Any) -> TrainingRequest:
-    return TrainingRequest.model_validate({"script": "/home/ann/train.py", **wanted})
+    return TrainingRequest.model_validate({"script": "/data/ann/train.py", **wanted})
 
 
 def a_job(**known: Any) -> Job:

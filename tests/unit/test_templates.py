@@ -23,7 +23,7 @@ CASES = sorted(path.name for path in GOLDEN.iterdir())
 
 
 def rendered(**wanted: object) -> str:
-    request = TrainingRequest.model_validate({"script": "/home/ann/train.py", "nodes": 2, **wanted})
+    request = TrainingRequest.model_validate({"script": "/data/ann/train.py", "nodes": 2, **wanted})
     return render_script(request, open_catalogue())
 
 
@@ -73,7 +73,7 @@ def test_no_value_is_ever_executed_or_becomes_an_option(argument: str, folder: s
     try:
         request = TrainingRequest.model_validate(
             {
-                "script": "/home/ann/train.py",
+                "script": "/data/ann/train.py",
                 "nodes": 2,
                 "args": [argument],
                 "checkpoint_dir": f"/data/{folder}",
@@ -88,7 +88,7 @@ def test_no_value_is_ever_executed_or_becomes_an_option(argument: str, folder: s
     assert [line for line in script.splitlines() if line.startswith("#SBATCH")] == [
         line for line in plain.splitlines() if line.startswith("#SBATCH")
     ]
-    assert handed_over(request) == ["/home/ann/train.py", argument]
+    assert handed_over(request) == ["/data/ann/train.py", argument]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from aistation_slurm.node.leftovers import Leftovers
 log = logging.getLogger("aistation.agent")
 
 EVERY = 0.5
+SOON = 0.1
+"""Seconds between two looks at a step that seems to be left over."""
 LOOK_UP_EVERY = 60.0
 """Seconds after which the daemon's name is looked up again, should it have moved."""
 
@@ -49,10 +51,12 @@ class Agent:
         due = time.monotonic()
         while True:
             self.beat()
-            for line in self._leftovers.look():
-                log.warning("%s: %s", self.node, line)
+            self._look()
             due = max(due + self.every, time.monotonic())
-            time.sleep(max(0.0, due - time.monotonic()))
+            while (left := due - time.monotonic()) > SOON and self._leftovers.is_busy:
+                time.sleep(SOON)
+                self._look()
+            time.sleep(max(0.0, left))
 
     def beat(self) -> bool:
         """Send one beat; False where it could not even be sent."""
@@ -72,6 +76,10 @@ class Agent:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def _look(self) -> None:
+        for line in self._leftovers.look():
+            log.warning("%s: %s", self.node, line)
 
     def _send(self, datagram: bytes) -> None:
         now = time.monotonic()

@@ -121,6 +121,13 @@ class Leftovers:
         except OSError:  # a process that ended while we looked, a folder that is not there yet
             return []
 
+    @property
+    def is_busy(self) -> bool:
+        """True while the next look should come soon: a step is alone, and a gang may wait for it."""
+        now = time.monotonic()
+        alone = (each for each in self._steps.values() if each.alone_since is not None)
+        return any(each.question is not None or now >= each.ask_at for each in alone)
+
     def close(self) -> None:
         """Ask no more."""
         for each in self._steps.values():

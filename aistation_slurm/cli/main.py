@@ -81,6 +81,11 @@ def main(argv: list[str] | None = None) -> None:
     except AistationError as error:
         complain(str(error), error.hint)
         code = EXIT_USAGE if isinstance(error, UsageError) else 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("aistation_slurm"):
+            raise
+        complain(f"this needs the Python package {error.name!r}", "pip install 'aistation-slurm[server]'")
+        code = 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141

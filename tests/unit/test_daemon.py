@@ -112,6 +112,22 @@ def test_a_list_of_faults_where_nothing_broke_says_so(tmp_path):
     assert json.loads(aistation("fault", "list", "--json", tmp_path=tmp_path).stdout) == []
 
 
+@pytest.mark.parametrize("words", [["daemon"], ["fault", "list"], ["duty", "run", "watch"]], ids=" ".join)
+def test_on_a_light_installation_what_is_missing_is_one_sentence(words, monkeypatch, capsys, tmp_path):
+    from aistation_slurm.cli.main import main
+
+    (tmp_path / "a.toml").write_text("")
+    monkeypatch.setenv("AISTATION_CONFIG", f"{tmp_path}/a.toml")
+    gone = ("aistation_slurm.daemon", "aistation_slurm.store", "aistation_slurm.faults", "aistation_slurm.ha")
+    for name in [each for each in sys.modules if each.startswith(gone)]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("apscheduler", "alembic", "sqlmodel", "sqlalchemy"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(SystemExit, match="1"):
+        main(words)
+    assert "pip install 'aistation-slurm[server]'" in capsys.readouterr().err
+
+
 def test_a_duty_that_another_process_does_is_refused(tmp_path):
     engine = open_store(f"sqlite:///{tmp_path}/a.db")
     Leadership(engine, "elsewhere:1").renew()

@@ -29,12 +29,13 @@ def agent(node: str | None, to: str | None, munge_socket: str | None, every: flo
     """
     from aistation_slurm.errors import UsageError
     from aistation_slurm.node import heartbeat
+    from aistation_slurm.node.agent import LONGEST, SHORTEST
 
     node = node or socket.gethostname().partition(".")[0]
     if not heartbeat.is_node_name(node):
         raise UsageError(f"{node!r} is no node name")
-    if not 0.05 <= every <= 60:
-        raise UsageError(f"--every {every:g} is not between 0.05 and 60 seconds")
+    if not SHORTEST <= every <= LONGEST:
+        raise UsageError(f"--every {every:g} is not between {SHORTEST:g} and {LONGEST:g} seconds")
     to = to or _address_from_settings()
     heartbeat.address(to)
     become_agent(node, to, every=every, munge_socket=munge_socket)

@@ -22,6 +22,8 @@ from aistation_slurm.node.leftovers import Leftovers
 log = logging.getLogger("aistation.agent")
 
 EVERY = 0.5
+SHORTEST, LONGEST = 0.05, 1.0
+"""A node that beats more rarely would be suspect all the time."""
 SOON = 0.1
 """Seconds between two looks at a step that seems to be left over."""
 LOOK_UP_EVERY = 60.0
@@ -116,8 +118,8 @@ def run_agent(node: str, to: str, *, munge_socket: str | None, every: float = EV
     """
     if not heartbeat.is_node_name(node):
         raise UsageError(f"{node!r} is no node name")
-    if not 0.05 <= every <= 60:
-        raise UsageError(f"--every {every:g} is not between 0.05 and 60 seconds")
+    if not SHORTEST <= every <= LONGEST:
+        raise UsageError(f"--every {every:g} is not between {SHORTEST:g} and {LONGEST:g} seconds")
     setup_logs()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: sys.exit(0))

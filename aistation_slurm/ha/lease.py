@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from aistation_slurm.errors import NotLeader
+from aistation_slurm.node.heartbeat import boot_id
 from aistation_slurm.store.engine import session
 from aistation_slurm.store.tables import Lease
 
@@ -35,7 +36,7 @@ class Holder:
 
 
 def me() -> str:
-    """Return this process as a holder: `host/pid namespace:pid`."""
+    """Return this process as a holder: `host/boot-namespace:pid`."""
     return f"{_here()}:{os.getpid()}"
 
 
@@ -102,9 +103,10 @@ def require(engine: Engine, *, holder: str, now: datetime, name: str = LEADER) -
 
 
 def _here() -> str:
-    """Where process ids mean the same: a container may share its host name with another."""
+    """Where process ids mean the same: machines and containers may share a host name."""
     with contextlib.suppress(OSError):
-        return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').readlink().name.strip('pid:[]')}"
+        namespace = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
+        return f"{socket.gethostname()}/{boot_id()[:8]}-{namespace}"
     return socket.gethostname()
 
 

@@ -164,7 +164,8 @@ def station() -> Iterator[Station]:
     cluster = start_cluster(wishes, file=SMALL)
     settings = read_settings(cluster.paths.config)
     scratch = Path("/var/tmp") / f"aistation-{NAME}"
-    scratch.mkdir(exist_ok=True)
+    shutil.rmtree(scratch, ignore_errors=True)  # a new cluster counts its jobs from the start again
+    scratch.mkdir()
     yield Station(cluster, connect(SlurmSettings(conf=cluster.paths.slurm_conf)), settings, scratch)
     if not os.environ.get("AISTATION_TEST_KEEP"):
         down(NAME, say=print)

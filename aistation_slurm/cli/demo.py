@@ -137,8 +137,8 @@ class Demo:
         shutil.chown(folder, user)
         words = (
             "-m", "aistation_slurm", "job", "submit", "--parsable", "--template", "pytorch-ddp", "--group", "v100",
-            "--nodes", "2", "--gpus-per-node", "1", "--name", "digits", "--python", self.python, "--set", "launcher=srun",
-            "digits_ddp.py", "--",
+            "--nodes", "2", "--gpus-per-node", "1", "--name", "digits", "--python", self.python,
+            "--set", "launcher=srun", "digits_ddp.py", "--",
             "--steps", str(STEPS), "--checkpoint-every", str(CHECKPOINT_EVERY), "--step-time", str(STEP_TIME),
         )  # fmt: skip
         return int(self._run_as(user, (sys.executable, *words), folder))

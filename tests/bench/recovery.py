@@ -77,8 +77,8 @@ class Bench:
     def submit(self, *, steps: int = STEPS, step_time: float = STEP_TIME) -> int:
         answer = self.as_user(
             *OURS, "job", "submit", "--parsable", "--template", "pytorch-ddp", "--group", "v100", "--nodes", "2",
-            "--gpus-per-node", "1", "--name", "bench", "--time", "30", "--python", self.python, "--set", "launcher=srun",
-            "digits_ddp.py", "--",
+            "--gpus-per-node", "1", "--name", "bench", "--time", "30", "--python", self.python,
+            "--set", "launcher=srun", "digits_ddp.py", "--",
             "--steps", str(steps), "--checkpoint-every", str(EVERY), "--step-time", str(step_time),
         )  # fmt: skip
         return int(answer.strip())

@@ -118,7 +118,7 @@ def suspects(nodes: Iterable[Node], beats: Beats, policy: Policy, now: datetime)
     found = []
     for node in nodes:
         silence = beats.silence(node.name, now)
-        if silence is not None and silence >= policy.silent_after and is_counted_on(node):
+        if silence is not None and silence >= policy.ask_after and is_counted_on(node):
             found.append(Suspect(node, silence))
     return sorted(found, key=lambda each: (-each.silence, each.node.name))
 

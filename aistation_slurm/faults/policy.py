@@ -23,6 +23,14 @@ class Policy:
     breaker_period: timedelta = timedelta(minutes=5)
     """More than max(breaker_nodes, breaker_share of all) lost within it is our fault, not theirs."""
 
+    @property
+    def ask_after(self) -> timedelta:
+        """After so much silence slurmd is asked: its answer, which may take a second, is there when the silence counts.
+
+        A single beat that got lost makes 1.0 s of silence, and no question.
+        """
+        return self.silent_after * 0.6
+
     def breaker_limit(self, total: int) -> int:
         """Return how many of so many nodes may be marked down within the period."""
         return max(self.breaker_nodes, int(total * self.breaker_share))

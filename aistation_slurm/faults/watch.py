@@ -91,7 +91,7 @@ class Watch:
 
     def _is_due(self, beats: Beats, now: datetime) -> bool:
         """True where the beats alone don't say that all is well."""
-        after = self.tools.policy.silent_after
+        after = self.tools.policy.ask_after
         silent = frozenset(name for name in beats.seen if (beats.silence(name, now) or timedelta()) >= after)
         fresh, self._silent = silent - self._silent, silent
         if self._looked_at is None or fresh:
@@ -123,9 +123,7 @@ class Watch:
         controls = self._controls(nodes, beats, now)
         answers = self._ask([*(each.node for each in asked), *controls])
         now = self.tools.clock()
-        for name, answer in answers.items():
-            if answer.sign is Sign.ANSWERS:
-                self._answered_at[name] = now
+        self._answered_at |= {name: now for name, answer in answers.items() if answer.sign is Sign.ANSWERS}
         still = self._still_silent(asked, now)
         lately = incidents.lost_since(self.tools.engine, now - self.tools.policy.breaker_period)
         steps = decide_losses(
@@ -137,7 +135,9 @@ class Watch:
             controls=[answers[each.name] for each in controls],
             silent_too=self._silent_too(nodes, now),
         )
-        if any(isinstance(each, HoldBack) and each.silent_too for each in steps):
+        known = {each.node.name for each in still}
+        not_yet = [name for each in asked if (name := each.node.name) not in known]
+        if not all(self._has_just_answered(name, now) for name in not_yet) or _waits_for_others(steps):
             self._looked_at = None  # the next round will know more
         return self._carry_out(steps, now)
 
@@ -268,6 +268,10 @@ def _why_over(down_at: datetime | None, noticed_at: datetime, node: Node | None,
     if not node.state.is_down and not is_taken_in(node) and now - down_at > CHANGED:
         return "somebody else gave it back"
     return ""
+
+
+def _waits_for_others(steps: Iterable[Step]) -> bool:
+    return any(isinstance(each, HoldBack) and each.silent_too for each in steps)
 
 
 def _about(step: Step) -> tuple[str, ...]:

@@ -230,7 +230,7 @@ def test_a_node_that_was_heard_while_we_asked_is_left_alone(lab):
 def test_a_dead_agent_is_said_once_a_minute_and_asked_about_not_too_often(lab):
     lines = [line for _ in range(40) for line in lab.round(after=0.25, silent=["n1"])]
     assert lines == ["leave n1: its slurmd answers; only its agent is silent"]
-    assert lab.probed.count("n1") == 5
+    assert lab.probed.count("n1") == 6
     assert lab.slurm.orders == []
     lines = [line for _ in range(60) for line in lab.round(after=1, silent=["n1"])]
     assert lines == ["leave n1: its slurmd answers; only its agent is silent"]

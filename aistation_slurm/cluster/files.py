@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -14,6 +14,8 @@ from aistation_slurm.assets import asset_dir
 from aistation_slurm.cluster.desired import job_qos, partition_qos
 from aistation_slurm.cluster.site import CONF
 from aistation_slurm.render import Raw, printable, slurm_line, slurm_value, templates
+from aistation_slurm.slurm.model import Node
+from aistation_slurm.slurm.nodelist import expand, fold
 from aistation_slurm.slurm.units import write_duration
 from aistation_slurm.spec import ClusterSpec, GpuGroup
 
@@ -21,11 +23,30 @@ GRES = "gres.conf"
 PREAMBLE = "# Written by `aistation cluster apply` from "
 
 
-def wanted_files(spec: ClusterSpec, *, gpu_device: str, source: str) -> dict[str, str]:
-    """Return name -> text of every file that `apply` writes into Slurm's configuration folder."""
+def wanted_files(spec: ClusterSpec, *, gpu_device: str, source: str, kept_gres: Sequence[str] = ()) -> dict[str, str]:
+    """Return name -> text of every file that `apply` writes into Slurm's configuration folder.
+
+    `kept_gres` are the lines of gres.conf for nodes that the cluster file no longer names (`gres_to_keep`).
+    """
     groups = [_group(name, group, spec, gpu_device) for name, group in spec.groups.items()]
-    bodies = {name: _templates().get_template(f"{name}.j2").render(groups=groups) for name in (CONF, GRES)}
+    kept = [Raw(line) for line in kept_gres]
+    bodies = {name: _templates().get_template(f"{name}.j2").render(groups=groups, kept=kept) for name in (CONF, GRES)}
     return {name: _preamble(body, source) + body for name, body in bodies.items()}
+
+
+def gres_to_keep(old: str | None, spec: ClusterSpec, nodes: Mapping[str, Node]) -> list[str]:
+    """Return the lines of our gres.conf for nodes that the cluster file no longer names, and that Slurm still has.
+
+    Without its line a slurmd whose NodeName has shards ends at the next reconfigure ("failed to merge SHARED and
+    SHARING configuration", seen on 22.05.8), and its jobs with it: what a node has is not ours to take away.
+    """
+    ours = {node for group in spec.groups.values() for node in group.node_names()}
+    left = {name for name, node in nodes.items() if node.gres} - ours
+    return [
+        slurm_line({**line.pairs, "NodeName": fold(those)})
+        for line in read_lines(old or "").values()
+        if (those := left & set(expand(line.pairs.get("NodeName", ""))))
+    ]
 
 
 @cache

@@ -11,7 +11,7 @@ from pathlib import Path
 from aistation_slurm.cluster.accounting import accounting_changes, strangers
 from aistation_slurm.cluster.changes import Change, DeleteAccounts, DeleteQos, Reconfigure, RemoveUsers, WriteFile
 from aistation_slurm.cluster.desired import desired, job_qos, partition_qos
-from aistation_slurm.cluster.files import GRES, body_of, is_edited, is_ours, line_changes, wanted_files
+from aistation_slurm.cluster.files import GRES, body_of, gres_to_keep, is_edited, is_ours, line_changes, wanted_files
 from aistation_slurm.cluster.keys import advice, lacking
 from aistation_slurm.cluster.nodes import node_complaints
 from aistation_slurm.cluster.observed import Observed, look
@@ -112,7 +112,8 @@ def decide(spec: ClusterSpec, observed: Observed, *, conf_dir: Path, gpu_device:
     """
     wanted = desired(spec)
     _raise_all([*complaints(spec, observed), *strangers(wanted, observed)], where=str(observed.site.path))
-    texts = wanted_files(spec, gpu_device=gpu_device, source=source)
+    kept = gres_to_keep(observed.files.get(GRES), spec, observed.nodes)
+    texts = wanted_files(spec, gpu_device=gpu_device, source=source, kept_gres=kept)
     changes: list[Change] = [*accounting_changes(wanted, observed), *_files(texts, observed, conf_dir, spec)]
     if why := _must_reconfigure(spec, observed, [each for each in changes if isinstance(each, WriteFile)]):
         changes.append(Reconfigure(why, frozenset(wanted.qos)))

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -203,8 +204,9 @@ def another(spec: ClusterSpec, dice: random.Random) -> ClusterSpec:
     return spec.model_copy(update={"teams": teams, "groups": groups})
 
 
-def test_whatever_changes_the_second_plan_is_empty_and_no_job_is_hurt(station, settle, plan, spec, ann):
+def test_whatever_changes_the_second_plan_is_empty_and_no_job_is_hurt(station, settle, plan, spec, ann, wait_for):
     running, waiting = ann.sbatch("sleep 300", "--gpus=4"), ann.sbatch("sleep 300", "--gpus=1")
+    wait_for(lambda: station.job(running).state.is_running)
     dice = random.Random(20)
     for _ in range(3):
         fresh = another(spec, dice)
@@ -213,6 +215,16 @@ def test_whatever_changes_the_second_plan_is_empty_and_no_job_is_hurt(station, s
         assert station.job(running).state.is_running
         assert station.job(waiting).state.is_waiting
     assert station.job(running).restart_count == 0
+
+
+def test_a_group_that_leaves_the_file_takes_no_slurmd_with_it(station, settle, plan, spec, wait_for):
+    fewer = spec.model_copy(update={"groups": {name: each for name, each in spec.groups.items() if name != "dev"}})
+    settle(fewer)
+    assert plan(fewer).lines() == []
+    station.slurm.write.reconfigure()
+    time.sleep(2)  # each slurmd reads its files again in its own time
+    assert "slurmd:dev-01" in station.cluster.running()
+    wait_for(lambda: station.node("dev-01").state.is_idle)
 
 
 def test_the_imported_file_says_what_the_file_said(station, spec, tmp_path):

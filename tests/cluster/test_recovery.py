@@ -74,7 +74,7 @@ def gang(station, ann, wait_for):
     [("kill-node", 1), ("hang-node", 0), ("cut-node", 0), ("cut-node", 1)],
     ids=lambda value: ["script's node", "other node"][value] if isinstance(value, int) else value,
 )
-def test_a_gang_whose_node_is_lost_runs_again_elsewhere_within_ten_seconds(  # noqa: PLR0917
+def test_a_gang_whose_node_is_lost_runs_again_elsewhere_within_ten_seconds(
     station, ann, store, gang, wait_for, fault, which
 ):
     lost = station.nodes_of(gang)[which]

@@ -9,10 +9,13 @@ import pytest
 
 from aistation_slurm.cluster.accounting import accounting_changes
 from aistation_slurm.cluster.desired import desired
-from aistation_slurm.cluster.files import is_edited, is_ours, line_changes, wanted_files
+from aistation_slurm.cluster.files import gres_to_keep, is_edited, is_ours, line_changes, wanted_files
 from aistation_slurm.cluster.keys import site_keys
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.cluster.site import SiteConf, read_site_conf
+from aistation_slurm.slurm.model import Node
+from aistation_slurm.slurm.states import NodeState
+from aistation_slurm.slurm.tres import read_gres
 from aistation_slurm.spec import ClusterSpec, load_spec
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "cluster"
@@ -48,6 +51,27 @@ def test_a_file_that_we_wrote_is_known_again(case):
         assert not is_edited(text)
         assert is_edited(text.replace("Nodes=", "Nodes=x,").replace("Name=gpu", "Name=gpx"))
         assert line_changes(text, text) == ()
+
+
+def test_a_node_that_left_the_file_keeps_its_lines_for_as_long_as_slurm_has_it():
+    spec = load_spec(GOLDEN / "one-of-each" / "cluster.yaml")
+    group = next(iter(spec.groups.values()))
+    mine, gone = group.node_names()[0], "old-02"
+    old = (
+        f"NodeName={mine},old-[01-02] Name=gpu Type=v100 File=/dev/nvidia[0-1]\n"
+        "NodeName=old-[01-02] Name=shard Count=4\n"
+    )
+    idle, gres = NodeState.parse("IDLE"), read_gres("gpu:v100:2")
+    nodes = {name: Node(name=name, state=idle, gres=gres) for name in (mine, gone)}
+
+    kept = gres_to_keep(old, spec, nodes)
+
+    assert kept == [
+        "NodeName=old-02 Name=gpu Type=v100 File=/dev/nvidia[0-1]",
+        "NodeName=old-02 Name=shard Count=4",
+    ]
+    text = wanted_files(spec, gpu_device="/dev/nvidia", source="x", kept_gres=kept)["gres.conf"]
+    assert gres_to_keep(text, spec, nodes) == kept
 
 
 def test_a_file_of_somebody_else_is_not_ours():

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from aistation_slurm import checkpoint, progress
 from aistation_slurm.checkpoint import Checkpoints
+from aistation_slurm.devcluster.nodes import CREDENTIAL_STEP
 from aistation_slurm.errors import SlurmRefused
 from aistation_slurm.examples import __file__ as examples
 
@@ -63,6 +65,7 @@ class Lab:
     def start_again(self, job_id: int) -> None:
         """Lift the wait after a requeue, as our daemon does after a failure."""
         self.wait_for(lambda: self.station.job(job_id).reason == "BeginTime", within=20, every=0.1)
+        time.sleep(CREDENTIAL_STEP)  # see docs/recovery.md: not in the second in which a survivor was told to end
         self.station.slurm.write.update_job(job_id, StartTime="now")
 
 

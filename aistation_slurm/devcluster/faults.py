@@ -21,6 +21,7 @@ from aistation_slurm.devcluster.processes import (
     read_processes,
     services,
     signal_all,
+    start_of,
     with_children,
 )
 from aistation_slurm.devcluster.record import NodeRecord
@@ -178,11 +179,20 @@ def _strike_cluster(cluster: DevCluster, kind: str) -> Struck:
 
 
 def _kill_service(cluster: DevCluster, kind: str, service: str, target: str) -> Struck:
-    main = services(read_processes(), cluster.record.name).get(service)
-    if main is None:
-        raise DevClusterError(f"{service} is not running", hint=f"aistation dev up --name {cluster.record.name}")
+    """Kill the daemon and what it started; of a slurmd itself alone, since its jobs are to live on."""
+    family = _family(cluster, service)
+    doomed = family[:1] if service.startswith("slurmd:") else family
     at = _now_ms()
-    return Struck(kind, target, at, signal_all([main], signal.SIGKILL))
+    count = signal_all(doomed, signal.SIGKILL)
+    _wait_gone(doomed)
+    return Struck(kind, target, at, count)
+
+
+def _wait_gone(processes: Sequence[Process], *, within: float = 5.0) -> None:
+    """Wait until the killed are gone: a process that is dying still shows for a moment."""
+    give_up = time.monotonic() + within
+    while any(start_of(each.pid) == each.start for each in processes) and time.monotonic() < give_up:
+        time.sleep(0.01)
 
 
 def _family(cluster: DevCluster, service: str) -> Sequence[Process]:

@@ -6,7 +6,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from aistation_slurm.slurm.model import Account, Association, Controller, Job, Node, Partition, Qos, User
+from aistation_slurm.slurm.model import (
+    Account,
+    Association,
+    Controller,
+    Diag,
+    FairShare,
+    Job,
+    JobStep,
+    LimitsInUse,
+    Node,
+    Partition,
+    Qos,
+    Reservation,
+    TresKind,
+    Usage,
+    User,
+)
 
 
 class SlurmReader(Protocol):
@@ -15,6 +31,16 @@ class SlurmReader(Protocol):
     Every call returns within its time limit, or raises `SlurmUnreachable` (nobody answered), `SlurmUnreadable` (in a
     shape that we can't read), `SlurmRefused` (not to this user) or `SlurmMissing` (no commands here).
     """
+
+    @property
+    def name(self) -> str:
+        """`cli`, `libslurm` or `rest`."""
+        ...
+
+    @property
+    def answers(self) -> frozenset[str]:
+        """The names of the questions below that it answers; each of those whole, or by an error."""
+        ...
 
     def jobs(self, *, with_over: bool = False) -> list[Job]:
         """Return the jobs that wait, run or end; with `with_over` also those over but not yet forgotten."""
@@ -28,12 +54,20 @@ class SlurmReader(Protocol):
         """
         ...
 
+    def steps(self) -> list[JobStep]:
+        """Return the steps that run now, of all jobs."""
+        ...
+
     def nodes(self) -> list[Node]:
         """Return every node."""
         ...
 
     def partitions(self) -> list[Partition]:
         """Return every partition, hidden ones too."""
+        ...
+
+    def reservations(self) -> list[Reservation]:
+        """Return every reservation, past its start or before it."""
         ...
 
     def config(self) -> dict[str, str]:
@@ -44,8 +78,16 @@ class SlurmReader(Protocol):
         """Return the names of the QOS that slurmctld itself knows; slurmdbd tells it of new ones."""
         ...
 
+    def limits_in_use(self) -> LimitsInUse:
+        """Return what each association and each QOS holds of its limits now, as slurmctld counts it."""
+        ...
+
     def controllers(self) -> list[Controller]:
         """Return every slurmctld of slurm.conf and whether it answers; does not raise when none does."""
+        ...
+
+    def diag(self) -> Diag:
+        """Return how slurmctld is doing, and what it was asked how often."""
         ...
 
     def qos(self) -> list[Qos]:
@@ -64,6 +106,14 @@ class SlurmReader(Protocol):
         """Return every association with its own limits, of one cluster or of all."""
         ...
 
+    def tres(self) -> list[TresKind]:
+        """Return every trackable resource that slurmdbd counts."""
+        ...
+
+    def fair_shares(self) -> list[FairShare]:
+        """Return what fair share makes of every account and user of this cluster."""
+        ...
+
     def history(
         self,
         *,
@@ -75,5 +125,16 @@ class SlurmReader(Protocol):
         """Return the jobs that slurmdbd remembers; with `duplicates` one for each run of a requeued job.
 
         Without `since` and `job_ids`, those of the last 90 days.
+        """
+        ...
+
+    def step_history(self, *job_ids: int) -> list[JobStep]:
+        """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too."""
+        ...
+
+    def usage(self, since: datetime, until: datetime) -> list[Usage]:
+        """Return what each account and user of this cluster used between two hours, by TRES.
+
+        slurmdbd sums up whole hours: both are taken down to the hour.
         """
         ...

@@ -98,8 +98,9 @@ class Snapshots:
         return self._flight.current(patience=patience)
 
     def close(self) -> None:
-        """Let go of the thread that looks."""
+        """Let go of the threads that look."""
         self._flight.close()
+        self._taker.close()
 
     def _look(self) -> tuple[Snapshot, float]:
         last = self._flight.last

@@ -22,13 +22,14 @@ _SAID = 4000
 class Child:
     """A worker's process; whoever holds it asks one question at a time."""
 
-    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str]) -> None:
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], python: Sequence[str] = ()) -> None:
+        program = python or (sys.executable,)
         self._said = os.memfd_create("worker-stderr", os.MFD_CLOEXEC)
         # A file, not a pipe: nobody need read it. Appended to: it can be emptied while the child goes on printing.
         fcntl.fcntl(self._said, fcntl.F_SETFL, os.O_APPEND)
         try:
             self._process = subprocess.Popen(
-                (sys.executable, "-P", "-m", "aistation_slurm.slurm.worker", *argv),
+                (*program, "-P", "-m", "aistation_slurm.slurm.worker", *argv),
                 env=env,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -38,7 +39,7 @@ class Child:
             )
         except OSError as error:
             os.close(self._said)
-            raise SlurmMissing(f"can't be started: {error.strerror}", where=sys.executable) from error
+            raise SlurmMissing(f"can't be started: {error.strerror}", where=program[0]) from error
         self._pid = os.getpid()
         self._questions, self._answers = self._pipes()
         for fd in (self._questions, self._answers):

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aistation_slurm import errors
@@ -33,12 +33,17 @@ class Worker:
         *options: str,
         name: str = "",
         env: Mapping[str, str] | None = None,
+        python: Sequence[str] = (),
         rest: float = REST_SECONDS,
     ) -> None:
-        """`target` is `module:factory`, called in the child with the options (see `worker.__main__`)."""
+        """`target` is `module:factory`, called in the child with the options (see `worker.__main__`).
+
+        `python` is what starts the interpreter, where that is not the owner's own program alone.
+        """
         self._argv = (target, *options)
         self._name = name or target
         self._env = env
+        self._python = tuple(python)
         self._rest = rest
         self._child: Child | None = None
         self._finalizer: weakref.finalize[..., Worker] | None = None
@@ -111,7 +116,7 @@ class Worker:
         if self._child is None:
             if self._last_death and self._deaths >= DEATHS_IN_A_ROW and time.monotonic() < self._rests_until:
                 raise self._last_death
-            self._child = Child(self._argv, env=os.environ if self._env is None else self._env)
+            self._child = Child(self._argv, env=os.environ if self._env is None else self._env, python=self._python)
             self._finalizer = weakref.finalize(self, self._child.end)
         return self._child
 

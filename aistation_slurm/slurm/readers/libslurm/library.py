@@ -39,6 +39,8 @@ _LOADS: dict[str, tuple[str, str, type[ctypes.Structure]]] = {
     "partitions": ("slurm_load_partitions", "slurm_free_partition_info_msg", _Head),
 }
 
+_FREE_CONFIG = ("slurm_free_ctl_conf", "slurm_free_conf")
+
 
 class Library:
     """An opened libslurm."""
@@ -92,8 +94,9 @@ class Library:
             return _without_head(self._printed("slurm_print_reservation_info_msg", message, 1))
 
     def config(self) -> bytes:
-        """Return what `scontrol show config` prints."""
-        with self._loaded("slurm_load_ctl_conf", "slurm_free_ctl_conf", c_long(0)) as message:
+        """Return what `scontrol show config` prints; from 26.05 on what frees it has another name."""
+        free = next((each for each in _FREE_CONFIG if hasattr(self._slurm, each)), _FREE_CONFIG[-1])
+        with self._loaded("slurm_load_ctl_conf", free, c_long(0)) as message:
             return self._printed("slurm_print_ctl_conf", message)
 
     @contextmanager

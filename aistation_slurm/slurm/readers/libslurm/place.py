@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,8 +41,9 @@ def libslurm_worker(
     Raises:
         SlurmMissing: there is no libslurm.
     """
-    options = (str(find_library(bin=bin)), *(("pyslurm",) if with_pyslurm else ()))
-    return Worker(_SERVES, *options, name="libslurm", env=_env(slurm_conf))
+    library = find_library(bin=bin)
+    options = (str(library), *(("pyslurm",) if with_pyslurm else ()))
+    return Worker(_SERVES, *options, name="libslurm", env=_env(slurm_conf), python=_python(library))
 
 
 def _prefix(bin: Path | None) -> Path:  # noqa: A002
@@ -54,6 +56,22 @@ def _candidates(prefix: Path) -> Iterator[Path]:
         yield from sorted(prefix.glob(f"{folder}/libslurmfull.so"))
     for folder in _PUBLIC:
         yield from sorted(prefix.glob(f"{folder}/libslurm.so.*"), key=lambda path: len(path.name))
+
+
+def _python(library: Path) -> tuple[str, ...]:
+    """Return what starts Python for this libslurm: a Slurm that came with a C library of its own needs its loader."""
+    libraries = library.parent.parent
+    loader = next(iter(sorted(libraries.glob("ld-linux*.so.*"))), None)
+    if loader is None or _is_own(libraries / "libc.so.6"):
+        return (sys.executable,)
+    return str(loader), "--library-path", f"{libraries}:{library.parent}", sys.executable
+
+
+def _is_own(libc: Path) -> bool:
+    """True where this process itself runs with that C library, or there is none."""
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    mine = {line.split(maxsplit=5)[-1] for line in maps if line.endswith("/libc.so.6")}
+    return not libc.exists() or any(Path(each).exists() and libc.samefile(each) for each in mine)
 
 
 def _env(slurm_conf: Path | None) -> dict[str, str]:

@@ -38,6 +38,7 @@ def into_the_answer(data):
 def echo(folder, value): return value
 def pid(folder): return os.getpid()
 def slow(folder, seconds, value): (folder / "slow").write_text("begun"); time.sleep(seconds); return value
+def hang_loudly(folder): print("cannot find it, retrying", file=sys.stderr, flush=True); time.sleep(600)
 def hang(folder): (folder / "hangs").write_text(str(os.getpid())); time.sleep(600)
 def hang_in_c(folder): ctypes.PyDLL(None).sleep(600)
 def noise(folder): print("noise", flush=True); os.write(1, b"more noise"); return "clean"
@@ -126,6 +127,12 @@ def test_a_worker_that_does_not_answer_in_time_is_ended_and_the_next_question_ge
     assert is_gone(first)
     assert worker.ask("pid") != first
     assert len(starts(tmp_path)) == 2  # a late question is not asked again
+
+
+def test_what_a_late_worker_printed_is_told(worker):
+    worker.ask("pid")
+    with pytest.raises(SlurmUnreachable, match=r"no answer within 3 s: cannot find it, retrying"):
+        worker.ask("hang_loudly", timeout=3)
 
 
 def test_a_worker_that_died_before_it_answered_is_asked_once_more(worker, tmp_path):

@@ -1,6 +1,7 @@
 """The child: `python -m aistation_slurm.slurm.worker MODULE:FACTORY [OPTION ...]` answers questions until nobody asks.
 
-`FACTORY(*OPTIONS)` is called at the first question and returns what answers them: `answer(question, *arguments)`.
+`FACTORY(*OPTIONS)` is called at the first question and returns what answers them: `answer(question, *arguments)`. What
+it raises is the answer to that question, and the next one calls it again.
 
 What anybody prints goes to stderr, never into an answer: the pipe that answers go through has a number of its own.
 A call that takes longer than its time ends this process by an alarm, even where C code holds the interpreter; so it
@@ -14,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from aistation_slurm.errors import SlurmError
@@ -28,15 +30,14 @@ def main() -> None:
     """Answer until the questions end."""
     target, *options = sys.argv[1:]
     questions, answers = _own_pipes()
-    answer: Answer | None = None
+    made = cache(partial(_made, target, *options))
     while True:
         try:
             question, arguments, seconds = receive(questions)
         except Ended:
             return
         signal.setitimer(signal.ITIMER_REAL, seconds + GRACE_SECONDS)
-        answer = answer or _made(target, options)
-        reply = _asked(answer, question, arguments)
+        reply = _asked(made, question, arguments)
         signal.setitimer(signal.ITIMER_REAL, 0)
         try:
             send(answers, reply)
@@ -56,16 +57,16 @@ def _own_pipes() -> tuple[int, int]:
     return questions, answers
 
 
-def _made(target: str, options: list[str]) -> Answer:
+def _made(target: str, *options: str) -> Answer:
     module, _, factory = target.partition(":")
     made: Answer = getattr(importlib.import_module(module), factory)(*options)
     return made
 
 
-def _asked(answer: Answer, question: str, arguments: tuple[Any, ...]) -> bytes:
+def _asked(made: Callable[[], Answer], question: str, arguments: tuple[Any, ...]) -> bytes:
     """Return `("answer", ...)`, or `("error", ...)` with what makes the same error again at the other end."""
     try:
-        return packed(("answer", answer(question, *arguments)))
+        return packed(("answer", made()(question, *arguments)))
     except SlurmError as error:
         return packed(("error", (type(error).__name__, error.text, error.where, error.hint)))
     except Exception as error:

@@ -102,11 +102,12 @@ class Worker:
             self._drop()
             return None
         except BaseException as error:  # Ctrl-C too: what comes later would be taken for the next answer
+            said = child.said()
             self._drop()
             if isinstance(error, TooLate):
-                raise _too_late(self._name, question, timeout) from error
+                raise _too_late(self._name, question, timeout, said) from error
             if isinstance(error, Garbage):
-                raise SlurmUnreadable(f"{self._name} gave {error}", where=question) from error
+                raise SlurmUnreadable(f"{self._name} gave {error}{_after_colon(said)}", where=question) from error
             raise
         self._deaths = 0
         return reply
@@ -125,7 +126,7 @@ class Worker:
         self._deaths += 1
         self._rests_until = time.monotonic() + self._rest
         self._last_death = SlurmUnreachable(
-            f"{self._name} ended ({how}){': ' if said else ''}{said}",
+            f"{self._name} ended ({how}){_after_colon(said)}",
             where=question,
             hint=refusal((self._name,), Completed(1, "", said)).hint,
         )
@@ -145,12 +146,16 @@ class Worker:
         self._child = self._finalizer = None
 
 
-def _too_late(name: str, question: str, timeout: float) -> SlurmUnreachable:
+def _too_late(name: str, question: str, timeout: float, said: str = "") -> SlurmUnreachable:
     return SlurmUnreachable(
-        f"no answer within {timeout:g} s",
+        f"no answer within {timeout:g} s{_after_colon(said)}",
         where=f"{name} {question}",
         hint="is slurmctld alive? `scontrol ping` says so; see its log",
     )
+
+
+def _after_colon(said: str) -> str:
+    return f": {said}" if said else ""
 
 
 def _the_same(told: tuple[str, str, str, str]) -> SlurmError:

@@ -34,7 +34,7 @@ class PySlurm:
     def steps(self) -> list[JobStep]:
         """Return the steps that run; pending ones have no number yet, and squeue leaves them out too."""
         jobs = self._asked(self._pyslurm.JobSteps.load_all)
-        return [self._step(step) for steps in jobs.values() for step in steps.values() if step.id != "pending"]
+        return [self._step(step) for steps in jobs.values() for step in steps.values() if _is_started(step)]
 
     def diag(self) -> Diag:
         """Return what slurmctld counts."""
@@ -72,6 +72,10 @@ class PySlurm:
             return load()
         except self._pyslurm.RPCError as error:
             raise _refusal(error.msg or str(error)) from error
+
+
+def _is_started(step: pyslurm.JobStep) -> bool:
+    return bool(step.id != "pending")
 
 
 def _diag(counted: pyslurm.slurmctld.Statistics) -> Diag:

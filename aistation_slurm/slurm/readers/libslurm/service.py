@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aistation_slurm.errors import SlurmUnreadable
+from aistation_slurm.errors import SlurmUnreachable, SlurmUnreadable
 from aistation_slurm.slurm.readers.libslurm.library import Library
 from aistation_slurm.slurm.readers.libslurm.objects import PySlurm
 
@@ -15,7 +16,13 @@ _OPENED = re.compile(r"\S*/libslurm(?:full)?\.so\S*$", re.MULTILINE)
 
 
 def serve(path: str, *features: str) -> Callable[..., Any]:
-    """Return what answers the questions; `path` is libslurm's, `pyslurm` a feature."""
+    """Return what answers the questions; `path` is libslurm's, `pyslurm` a feature.
+
+    Raises:
+        SlurmUnreachable: the slurm.conf that is to be used isn't there.
+        SlurmMissing: libslurm, or pyslurm, can't be opened.
+    """
+    _raise_without_conf()
     questions: dict[str, Callable[..., Any]] = {}
     if "pyslurm" in features:
         objects = PySlurm()
@@ -32,6 +39,14 @@ def serve(path: str, *features: str) -> Callable[..., Any]:
         return questions[question](*arguments)
 
     return answer
+
+
+def _raise_without_conf() -> None:
+    """Say at once what libslurm says, by ending the process, after having looked for a minute."""
+    conf = os.environ.get("SLURM_CONF", "")
+    if conf and not Path(conf).is_file():
+        hint = "SLURM_CONF, or [slurm] conf in aistation.toml, names it"
+        raise SlurmUnreachable("there is no such slurm.conf", where=conf, hint=hint)
 
 
 def _opened() -> str | None:

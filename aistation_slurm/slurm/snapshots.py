@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar, get_args
 
-from aistation_slurm.errors import AistationError, SlurmError, SlurmUnreachable
+from aistation_slurm.errors import AistationError, SlurmError, SlurmMissing, SlurmUnreachable
 from aistation_slurm.slurm.conditional import Conditional, What
 from aistation_slurm.slurm.model import Job, Node, Partition
 from aistation_slurm.slurm.single_flight import PATIENCE, SingleFlight
@@ -32,6 +32,8 @@ REST = 20
 """A dump that took t seconds is followed by at least 20 t without one, so that we cost slurmctld 5 % at most."""
 BELIEVED = timedelta(seconds=60)
 """How long "nothing changed" is believed after a dump."""
+BUSY = 5
+"""A "changed" has cost a dump of its own: after n in a row, 5 at most, 2**n - 2 looks do without the question."""
 STALE_AFTER = timedelta(seconds=10)
 FIRST_PATIENCE = 30.0
 """How many seconds a question waits for the very first snapshot: there is nothing else to answer with."""
@@ -115,6 +117,7 @@ class Taker:
         self._costs: deque[float] = deque(maxlen=of_last)
         self._stamps: dict[What, int] = {}
         self._loaders = ThreadPoolExecutor(len(WHATS), thread_name_prefix="dump")
+        self._in_a_row = self._unasked = 0
         self._dumped = self._probed_in_vain = float("-inf")
 
     def take(self, last: S) -> tuple[S, float]:
@@ -179,6 +182,10 @@ class Taker:
         conditional = self._conditional
         if conditional is None or self._tick() - self._probed_in_vain < BELIEVED.total_seconds():
             return set(WHATS)
+        if self._unasked > 0:
+            self._unasked -= 1
+            self._stamps.clear()
+            return set(WHATS)
         is_believed = self._tick() - self._dumped < BELIEVED.total_seconds()
         try:
             if not (self._stamps and is_believed) or last.problem:
@@ -191,6 +198,8 @@ class Taker:
             return set(WHATS)
         changed = {what: stamp for what, stamp in fresh.items() if stamp is not None}
         self._stamps |= changed
+        self._in_a_row = min(self._in_a_row + 1, BUSY) if "jobs" in changed else 0
+        self._unasked = 2**self._in_a_row - 2 if self._in_a_row else 0
         return set(changed)
 
     def _do_without(self, error: SlurmError) -> None:
@@ -198,6 +207,8 @@ class Taker:
         log.warning("can't be asked what changed, so everything is loaded: %s", error)
         self._stamps.clear()
         self._probed_in_vain = self._tick()
+        if isinstance(error, SlurmMissing):
+            self._conditional = None
 
 
 class SnapshotReader:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from aistation_slurm.errors import SlurmUnreachable
+from aistation_slurm.errors import SlurmMissing, SlurmUnreachable
 from aistation_slurm.slurm.conditional import What
 from aistation_slurm.slurm.model import Job, Node, Partition
 from aistation_slurm.slurm.single_flight import SingleFlight
@@ -26,7 +26,7 @@ class FakeSlurmctld:
         self.seconds = 0.0
         self.cost = 0.0
         self.is_away = False
-        self.probe_is_away = False
+        self.probe_is_away = self.probe_is_missing = False
         self.asked: list[str] = []
         self.probed: list[str] = []
         self.changed_at: dict[str, int] = {"jobs": 0, "nodes": 0, "partitions": 0}
@@ -64,6 +64,8 @@ class FakeSlurmctld:
 
     def changed_since(self, what: What, since: int) -> int | None:
         self.probed.append(what)
+        if self.probe_is_missing:
+            raise SlurmMissing("no libslurm")
         if self.probe_is_away or self.is_away:
             raise SlurmUnreachable("the probe got no answer")
         return self.clock() if since - 1 < self.changed_at[what] or not since else None
@@ -294,6 +296,42 @@ def test_once_slurm_is_back_everything_is_loaded_again(slurm: FakeSlurmctld) -> 
         slurm.is_away, slurm.seconds = False, 100.0
         assert not reader.current().problem
     assert sorted(slurm.asked[-3:]) == ["jobs", "nodes", "partitions"]
+
+
+def test_where_the_queue_changes_all_the_time_it_is_asked_ever_less_often(slurm: FakeSlurmctld) -> None:
+    with reading(slurm, conditional=True) as reader:
+        for _ in range(200):
+            slurm.submit(2)
+            slurm.seconds += 2
+            reader.current()
+    assert slurm.asked.count("jobs") == 200
+    assert slurm.probed.count("jobs") < 15
+
+
+def test_a_queue_that_falls_quiet_is_asked_again(slurm: FakeSlurmctld) -> None:
+    with reading(slurm, conditional=True) as reader:
+        for _ in range(50):
+            slurm.submit(2)
+            slurm.seconds += 2
+            reader.current()
+        slurm.seconds += 2
+        for _ in range(40):
+            slurm.seconds += 1.1
+            reader.current()
+        before = slurm.asked.count("jobs")
+        for _ in range(20):
+            slurm.seconds += 1.1
+            reader.current()
+    assert slurm.asked.count("jobs") - before <= 1
+
+
+def test_where_there_is_no_libslurm_it_is_not_looked_for_again(slurm: FakeSlurmctld) -> None:
+    slurm.probe_is_missing = True
+    with reading(slurm, conditional=True) as reader:
+        for _ in range(5):
+            reader.current()
+            slurm.seconds += 100
+    assert (slurm.asked.count("jobs"), len(slurm.probed)) == (5, 1)
 
 
 def test_a_look_that_breaks_is_logged_and_made_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aistation_slurm.devcluster.commands import run
+from aistation_slurm.devcluster.commands import find, run
 from aistation_slurm.devcluster.packages import os_release
 from aistation_slurm.devcluster.steps import Steps
-from aistation_slurm.errors import DevClusterError
+from aistation_slurm.errors import DevClusterError, NoMirror
 
 PACKAGES = (
     "slurmctld", "slurmd", "slurmdbd", "slurmrestd", "slurm-client",
@@ -50,17 +50,18 @@ def machines_mirror(keyrings: Path = Path("/usr/share/keyrings")) -> Mirror:
     """Return the mirror that the machine's own apt sources name.
 
     Raises:
-        DevClusterError: they name none of Debian.
+        NoMirror: they name none of Debian, or there is no apt.
     """
+    hint = "build a Slurm, and give its folder: --slurm /PREFIX"
+    if not find("apt-get").startswith("/"):
+        raise NoMirror("without apt-get no release can be fetched", hint=hint)
     answer = run(("apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"))
     mine = os_release()
     names = {mine.get("VERSION_CODENAME", ""), *_NAMED_BY_RANK}
     sites = (words[0] for line in answer.splitlines() if len(words := line.split()) == 3 and words[1] in names)
     site = next(sites, None) if mine.get("ID") == "debian" else None
     if site is None:
-        raise DevClusterError(
-            "this machine's apt sources name no mirror of Debian", hint="--slurm /PREFIX takes a build"
-        )
+        raise NoMirror("this machine's apt sources name no mirror of Debian", hint=hint)
     return Mirror(site, next((keyrings / each for each in _KEYRINGS if (keyrings / each).exists()), None))
 
 
@@ -79,7 +80,8 @@ def make_prefix(suite: str, prefix: Path, mirror: Mirror, steps: Steps) -> None:
     """Make the folder `prefix` of the suite's Slurm, with `bin`, `sbin` and `lib`.
 
     Raises:
-        DevClusterError: the mirror can't be reached, has no such suite, or none with a Slurm; or there is no room.
+        NoMirror: the mirror can't be reached, has no such suite, or none with a Slurm.
+        DevClusterError: there is no room, or what was fetched can't be used.
     """
     raise_if_no_room(prefix)
     box = _Box(prefix / "box", suite, mirror)
@@ -139,15 +141,18 @@ class _Box:
 
     def _explained(self, error: DevClusterError) -> DevClusterError:
         words, site = error.hint, self.mirror.site
+        first = words.partition("\n")[0]
         if any(each in words.lower() for each in _NO_ANSWER):
-            return DevClusterError(f"{site} can't be reached", hint=words[-300:])
+            return NoMirror(f"{site} can't be reached", hint=first)
         if "Release file" in words or "404" in words:
-            return DevClusterError(f"{site} has no suite {self.suite!r}", hint="such as debian:trixie or debian:forky")
+            return NoMirror(
+                f"{site} has no suite {self.suite!r}", hint="those with a Slurm are bookworm, trixie, forky"
+            )
         if "NO_PUBKEY" in words or "not signed" in words:
             hint = "install the newest debian-archive-keyring"
-            return DevClusterError(f"this machine lacks the key that {self.suite} is signed with", hint=hint)
+            return NoMirror(f"this machine lacks the key that {self.suite} is signed with", hint=hint)
         if "Unable to locate package" in words or "no installation candidate" in words:
-            return DevClusterError(f"the suite {self.suite!r} holds no Slurm that we could use", hint=words[-300:])
+            return NoMirror(f"the suite {self.suite!r} holds no Slurm that a cluster could run", hint=first)
         return error
 
 

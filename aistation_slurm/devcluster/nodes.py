@@ -148,7 +148,7 @@ def forget_jobs(paths: Paths, names: Collection[str]) -> None:
             each.unlink(missing_ok=True)
 
 
-def wait_registered(paths: Paths, names: Collection[str], *, since: int, within: float = 5.0) -> bool:
+def wait_registered(paths: Paths, names: Collection[str], *, since: int, within: float = 30.0) -> bool:
     """Wait until slurmds of all these nodes that started at that unix time or later have registered; False if not."""
     env = slurm_env(paths) | {"SLURM_TIME_FORMAT": "%s"}
     give_up = time.monotonic() + within

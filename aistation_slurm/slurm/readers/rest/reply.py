@@ -1,0 +1,103 @@
+"""What slurmrestd answered, and which of our errors a bad answer is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from aistation_slurm.errors import NotPermitted, SlurmError, SlurmUnreachable, SlurmUnreadable
+from aistation_slurm.slurm.readers.rest.transport import Answer
+from aistation_slurm.slurm.readers.rest.values import Record, either, limit, records, text
+from aistation_slurm.slurm.refusals import refusal
+from aistation_slurm.slurm.runner import Completed
+
+_NOT_MODIFIED, _UNAUTHORIZED, _NOT_FOUND = 304, 401, 404
+_NO_CHANGE = 1900
+"""slurm_errno.h: SLURM_NO_CHANGE_IN_DATA."""
+_LOGIN = "slurmrestd takes root and its own user on its socket, others by a token"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer with what it was asked; `said` is empty where it is no JSON."""
+
+    where: str
+    status: int
+    said: Record
+    is_json: bool = True
+
+    @property
+    def is_unchanged(self) -> bool:
+        """True where nothing is new since the `update_time` that was asked with."""
+        return self.status == _NOT_MODIFIED
+
+    @property
+    def is_partly_unchanged(self) -> bool:
+        """True where a part is new, and slurmrestd takes the other part's "no change" for an error.
+
+        From 23.11 on it asks for partitions with the same `update_time` as for nodes (`_dump_nodes`), and answers 500.
+        """
+        return any(limit(each.get("error_number")) == _NO_CHANGE for each in self._errors)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """True where this slurmrestd has no such address: another version of its API than before."""
+        return self.status == _NOT_FOUND and not self.is_json
+
+    @property
+    def release(self) -> str:
+        """`24.11.5`; nothing where the answer tells none."""
+        meta = self.said.get("meta")
+        slurm = (meta.get("slurm") or meta.get("Slurm")) if isinstance(meta, dict) else None
+        return str(slurm.get("release", "")) if isinstance(slurm, dict) else ""
+
+    def whole(self) -> Record:
+        """Return what was said.
+
+        Raises:
+            SlurmUnreachable: slurmrestd could not ask the daemon.
+            SlurmUnreadable: no JSON.
+            SlurmRefused: it refused, and said why.
+        """
+        if self.status == _UNAUTHORIZED:
+            raise NotPermitted("slurmrestd does not know us", where=self.where, hint=_LOGIN)
+        if not self.is_json:
+            raise SlurmUnreadable(f"no JSON, and HTTP status {self.status}", where=self.where)
+        if self._errors or self.status >= 400:
+            raise self._refusal()
+        return self.said
+
+    @property
+    def _errors(self) -> list[Record]:
+        return records(self.said.get("errors") or [])
+
+    def _refusal(self) -> SlurmError:
+        said = "; ".join(dict.fromkeys(filter(None, map(_complaint, self._errors))))
+        if self._errors and all(each.get("error_number") == -1 for each in self._errors):
+            # "Unspecified error": what the shares say while slurmctld is away.
+            return SlurmUnreachable(said or "did not say why", where=self.where)
+        said = said or f"HTTP status {self.status}, and did not say why"
+        error = refusal(("GET",), Completed(1, "", said))
+        return type(error)(error.text, where=self.where, hint=error.hint)
+
+
+def read_reply(answer: Answer, where: str) -> Reply:
+    """Return the answer read; control characters and odd bytes in somebody's text are borne.
+
+    Raises:
+        SlurmUnreadable: it says that it is JSON, and is none.
+    """
+    if answer.status == _NOT_MODIFIED or answer.content_type != "application/json":
+        return Reply(where, answer.status, {}, is_json=False)
+    try:
+        said = json.loads(answer.body.decode(errors="replace"), strict=False)
+    except (ValueError, RecursionError) as error:
+        raise SlurmUnreadable(f"no JSON: {error!s:.120}", where=where) from error
+    if not isinstance(said, dict):
+        raise SlurmUnreadable("no JSON object", where=where)
+    return Reply(where, answer.status, said)
+
+
+def _complaint(error: Record) -> str:
+    parts = (text(error.get("error")), text(either(error, "description", "error")))
+    return ": ".join(dict.fromkeys(filter(None, parts)))

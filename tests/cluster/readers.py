@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aistation_slurm.errors import SlurmMissing
 from aistation_slurm.slurm.reader import SlurmReader
 from aistation_slurm.slurm.readers.cli import CliReader
+from aistation_slurm.slurm.readers.libslurm import libslurm_reader
 from aistation_slurm.slurm.runner import LocalRunner
 
 
@@ -18,8 +20,18 @@ def make_cli(station: Any) -> SlurmReader | None:
     return CliReader(LocalRunner(slurm_conf=station.settings.slurm.conf, bin=station.settings.slurm.bin))
 
 
+def make_libslurm(station: Any) -> SlurmReader | None:
+    """Libslurm in a worker; with pyslurm's help where one is installed that fits the station's Slurm."""
+    slurm = station.settings.slurm
+    try:
+        return libslurm_reader(station.exec(["scontrol", "--version"]).stdout, slurm_conf=slurm.conf, bin=slurm.bin)
+    except SlurmMissing:
+        return None
+
+
 READERS: dict[str, Callable[[Any], SlurmReader | None]] = {
     "cli": make_cli,
+    "libslurm": make_libslurm,
 }
 """Name -> what makes it for a station; None where it can't be had there."""
 

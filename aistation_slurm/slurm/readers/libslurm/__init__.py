@@ -3,13 +3,14 @@
 from aistation_slurm.slurm.readers.libslurm.fitting import installed_pyslurm, pyslurm_misfit
 from aistation_slurm.slurm.readers.libslurm.place import find_library, libslurm_worker
 from aistation_slurm.slurm.readers.libslurm.probe import LibslurmProbe
-from aistation_slurm.slurm.readers.libslurm.reader import LibslurmReader
+from aistation_slurm.slurm.readers.libslurm.reader import LibslurmReader, libslurm_reader
 
 __all__ = [
     "LibslurmProbe",
     "LibslurmReader",
     "find_library",
     "installed_pyslurm",
+    "libslurm_reader",
     "libslurm_worker",
     "pyslurm_misfit",
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeVar
 
 from aistation_slurm.errors import SlurmUnreadable
 from aistation_slurm.slurm import commands
 from aistation_slurm.slurm.commands import Command
 from aistation_slurm.slurm.model import Diag, JobStep, Node, Partition, Reservation, TresKind
+from aistation_slurm.slurm.readers.libslurm.fitting import installed_pyslurm, pyslurm_misfit
+from aistation_slurm.slurm.readers.libslurm.place import libslurm_worker
 from aistation_slurm.slurm.worker import Worker
 
 T = TypeVar("T")
@@ -16,6 +19,17 @@ BY_LIBSLURM = frozenset({"nodes", "partitions", "reservations", "config"})
 """Whole on every release, by libslurm's own printing."""
 BY_PYSLURM = frozenset({"steps", "diag", "tres"})
 """Whole by pyslurm's objects; docs/decisions/012 says what the others lack."""
+
+
+def libslurm_reader(release: str, *, slurm_conf: Path | None = None, bin: Path | None = None) -> LibslurmReader:  # noqa: A002
+    """Return a reader of the Slurm of this release, with pyslurm's help where that fits; asks nothing yet.
+
+    Raises:
+        SlurmMissing: there is no libslurm.
+    """
+    with_pyslurm = pyslurm_misfit(release, installed_pyslurm()) is None
+    worker = libslurm_worker(slurm_conf=slurm_conf, bin=bin, with_pyslurm=with_pyslurm)
+    return LibslurmReader(worker, with_pyslurm=with_pyslurm)
 
 
 class LibslurmReader:

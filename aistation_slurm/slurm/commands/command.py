@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 
 from aistation_slurm.errors import SlurmUnreadable
@@ -125,16 +126,14 @@ def keyed(line: str, keys: Sequence[str], *, needs: Sequence[str]) -> Row:
         SlurmUnreadable: one of those that it needs is not there.
     """
     row: Row = {}
-    known = frozenset(keys)
-    key, start = "", 0
-    for match in _KEY.finditer(line):
-        if match[1] not in known or match[1] in row or match[1] == key:
-            continue
-        if key:
-            row[key] = line[start : match.start()].strip()
-        key, start = match[1], match.end()
-    if key:
-        row[key] = line[start:].strip()
+    known, last = _known(tuple(keys)), ""
+    parts = _KEY.split(line)
+    for key, text in zip(parts[1::2], parts[2::2], strict=True):
+        if key in known and key not in row:
+            row[key], last = text, key
+        elif last:
+            row[last] += f"{key}={text}"
+    row = {key: text.strip() for key, text in row.items()}
     if missing := [each for each in needs if each not in row]:
         raise SlurmUnreadable(f"no {' nor '.join(missing)} in {shortened(line)}")
     return row
@@ -174,6 +173,11 @@ def names(text: str) -> tuple[str, ...]:
 def _check_whole(text: str) -> None:
     if text and not text.endswith("\n"):
         raise SlurmUnreadable(f"the answer ends in the middle of a line: {shortened(text[-40:])}")
+
+
+@lru_cache
+def _known(keys: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(keys)
 
 
 def shortened(text: str) -> str:

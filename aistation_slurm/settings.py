@@ -34,6 +34,8 @@ class SlurmSettings(_Table):
         description="Who asks Slurm: its commands, pyslurm or slurmrestd; auto is pyslurm where it fits, else cli.",
     )
     rest_socket: Path | None = Field(None, description="The Unix socket of slurmrestd, for the reader `rest`.")
+    rest_token_file: Path | None = Field(None, description="A file with a token (JWT), where slurmrestd wants one.")
+    rest_user: str = Field("", description="Whose token that is.")
     gpu_device: str = Field("/dev/nvidia", description="What the GPUs' device files begin with, before their number.")
 
 

@@ -188,6 +188,7 @@ simulated = true
 
 [slurm]
 conf = {text(str(paths.slurm_conf))}
+rest_socket = {text(str(paths.run / "slurmrestd" / "slurmrestd.socket"))}
 gpu_device = {text(str(paths.devices / "nvidia"))}
 {slurm}
 [daemon]

@@ -21,18 +21,18 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from queue_of import Stage, queue_of
-from timing import interleaved, line, seconds
+from timing import interleaved, line
 
 from aistation_slurm.settings import SlurmSettings
 from aistation_slurm.slurm import commands
-from aistation_slurm.slurm.conditional import Conditional
+from aistation_slurm.slurm.conditional import Conditional, What
 from aistation_slurm.slurm.connect import connect
 from aistation_slurm.slurm.snapshots import NOT_YET, WHATS, Snapshot, Taker
 
@@ -132,22 +132,27 @@ def slurmrestd(stage: Stage) -> Iterator[Path]:
         process.wait()
 
 
-def poll(stage: Stage, conditional: Conditional) -> Callable[[], object]:
-    """Return a poll that finds nothing changed: all three questions, answered "no"."""
-    stamps = {what: conditional.changed_since("partitions", 0) or 0 for what in WHATS}
-    give_up = time.monotonic() + 120
-    while any(conditional.changed_since(what, since) is not None for what, since in stamps.items()):
+def unchanged(name: str, conditional: Conditional) -> list[float]:
+    """Return the seconds of polls that found nothing changed: all three questions, each answered "no".
+
+    slurmctld stamps its nodes now and then even here: a poll that finds a change begins anew, and does not count.
+    """
+    taken: list[float] = []
+    stamps: dict[What, int] = {}
+    give_up = time.monotonic() + 240
+    while len(taken) < POLLS:
         if time.monotonic() > give_up:
-            sys.exit("the queue does not stand still")
-        stamps = {what: conditional.changed_since("partitions", 0) or 0 for what in WHATS}
-        time.sleep(2)  # a change in the second of the stamp counts as one since
-
-    def ask() -> None:
-        for what, since in stamps.items():
-            if conditional.changed_since(what, since) is not None:
-                sys.exit(f"{what} changed, on a queue that stands still")
-
-    return ask
+            sys.exit(f"{name}: the queue does not stand still, {len(taken)} polls found nothing changed")
+        if not stamps:
+            stamps = dict.fromkeys(WHATS, conditional.changed_since("partitions", 0) or 0)
+            time.sleep(2)  # a change in the second of the stamp counts as one since
+        began = time.perf_counter()
+        changed = [what for what, since in stamps.items() if conditional.changed_since(what, since) is not None]
+        if changed:
+            stamps = {}
+        else:
+            taken.append(time.perf_counter() - began)
+    return taken
 
 
 def measure(stage: Stage, rounds: int) -> None:
@@ -173,8 +178,7 @@ def measure(stage: Stage, rounds: int) -> None:
           + " (aim: 4)")  # fmt: skip
     with conditionals(stage) as known:
         for name, conditional in known.items():
-            ask = poll(stage, conditional)
-            polls = [seconds(ask) for _ in range(POLLS)]
+            polls = unchanged(name, conditional)
             print(line(f"unchanged poll, {name}", polls), f" min={min(polls):8.4f} s")
             typical = sorted(polls)[len(polls) // 2]
             print(f"an unchanged poll by {name} is {snapshot / typical:.0f} times cheaper than a full one (aim: 50)")

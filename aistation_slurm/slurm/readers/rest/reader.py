@@ -171,7 +171,7 @@ class RestReader:
     ) -> T:
         """Ask and read; whatever is wrong with the answer is Slurm's, never a traceback."""
         reply = self._client.ask(api, noun, query, until=until or self._deadline())
-        said = reply.whole()
+        said = {**reply.said, noun: []} if reply.is_empty else reply.whole()
         try:
             return read(said)
         except SlurmUnreadable as error:

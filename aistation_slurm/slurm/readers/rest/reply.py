@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from aistation_slurm.errors import NotPermitted, SlurmError, SlurmUnreachable, SlurmUnreadable
 from aistation_slurm.slurm.readers.rest.transport import Answer
-from aistation_slurm.slurm.readers.rest.values import Record, either, limit, records, text
+from aistation_slurm.slurm.readers.rest.values import Record, records
 from aistation_slurm.slurm.refusals import refusal
 from aistation_slurm.slurm.runner import Completed
 
 _NOT_MODIFIED, _UNAUTHORIZED, _NOT_FOUND = 304, 401, 404
-_NO_CHANGE = 1900
-"""slurm_errno.h: SLURM_NO_CHANGE_IN_DATA."""
+# slurm_errno.h: SLURM_NO_CHANGE_IN_DATA, ESLURM_REST_EMPTY_RESULT, SLURM_ERROR.
+_NO_CHANGE, _EMPTY, _UNSPECIFIED = 1900, 9003, -1
 _LOGIN = "slurmrestd takes root and its own user on its socket, others by a token"
 
 
@@ -37,7 +37,12 @@ class Reply:
 
         From 23.11 on it asks for partitions with the same `update_time` as for nodes (`_dump_nodes`), and answers 500.
         """
-        return any(limit(each.get("error_number")) == _NO_CHANGE for each in self._errors)
+        return _NO_CHANGE in self._numbers
+
+    @property
+    def is_empty(self) -> bool:
+        """True where nothing was found, which v0.0.38 takes for an error."""
+        return self._numbers == {_EMPTY}
 
     @property
     def is_elsewhere(self) -> bool:
@@ -71,10 +76,14 @@ class Reply:
     def _errors(self) -> list[Record]:
         return records(self.said.get("errors") or [])
 
+    @property
+    def _numbers(self) -> set[int]:
+        numbers = (each.get("error_number") for each in self._errors)
+        return {number for number in numbers if isinstance(number, int)}
+
     def _refusal(self) -> SlurmError:
         said = "; ".join(dict.fromkeys(filter(None, map(_complaint, self._errors))))
-        if self._errors and all(each.get("error_number") == -1 for each in self._errors):
-            # "Unspecified error": what the shares say while slurmctld is away.
+        if self._numbers == {_UNSPECIFIED}:  # where slurmctld is away, and slurmrestd forgot why it failed
             return SlurmUnreachable(said or "did not say why", where=self.where)
         said = said or f"HTTP status {self.status}, and did not say why"
         error = refusal(("GET",), Completed(1, "", said))
@@ -99,5 +108,5 @@ def read_reply(answer: Answer, where: str) -> Reply:
 
 
 def _complaint(error: Record) -> str:
-    parts = (text(error.get("error")), text(either(error, "description", "error")))
-    return ": ".join(dict.fromkeys(filter(None, parts)))
+    parts = (error.get("error"), error.get("description"))
+    return ": ".join(dict.fromkeys(str(part) for part in parts if part))

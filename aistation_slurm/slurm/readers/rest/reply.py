@@ -35,9 +35,10 @@ class Reply:
     def is_partly_unchanged(self) -> bool:
         """True where a part is new, and slurmrestd takes the other part's "no change" for an error.
 
-        From 23.11 on it asks for partitions with the same `update_time` as for nodes (`_dump_nodes`), and answers 500.
+        It asks for partitions with the same `update_time` as for nodes (`_dump_nodes`), and answers 500; v0.0.38 with
+        "Unspecified error", as it does when slurmctld is away: whoever takes this for a change asks on, and hears that.
         """
-        return _NO_CHANGE in self._numbers
+        return bool(self._numbers & {_NO_CHANGE, _UNSPECIFIED})
 
     @property
     def is_empty(self) -> bool:

@@ -19,8 +19,9 @@ from aistation_slurm.slurm.refusals import refusal
 from aistation_slurm.slurm.runner import Completed
 
 NO_CHANGE_IN_DATA = 1900
-SHOW_ALL, SHOW_DETAIL = 1, 2
-_EVERYTHING = SHOW_ALL | SHOW_DETAIL
+SHOW_ALL, SHOW_DETAIL, SHOW_MIXED = 1, 2, 8
+_NODES = SHOW_ALL | SHOW_DETAIL | SHOW_MIXED
+"""Since 23.11 libslurm calls a node MIXED only where that is asked for, as scontrol does; before, always."""
 
 
 class _JobsHead(ctypes.Structure):
@@ -69,7 +70,7 @@ class Library:
     def nodes(self) -> bytes:
         """Return what `scontrol -a -d -o show node` prints."""
         with (
-            self._loaded(*_LOADS["nodes"][:2], c_long(0), c_uint16(_EVERYTHING)) as nodes,
+            self._loaded(*_LOADS["nodes"][:2], c_long(0), c_uint16(_NODES)) as nodes,
             self._loaded(*_LOADS["partitions"][:2], c_long(0), c_uint16(SHOW_ALL)) as partitions,
         ):
             self._function("slurm_populate_node_partitions", None, c_void_p, c_void_p)(nodes, partitions)
@@ -78,7 +79,7 @@ class Library:
     def partitions(self) -> bytes:
         """Return what `scontrol -a -o show partition` prints.
 
-        Since 25.11 libslurm prints only one at a time. How long a record is, is known from how much was allocated.
+        Since 25.05 libslurm prints only one at a time. How long a record is, is known from how much was allocated.
         """
         with self._loaded(*_LOADS["partitions"][:2], c_long(0), c_uint16(SHOW_ALL)) as message:
             head = _Head.from_address(message) if message else None

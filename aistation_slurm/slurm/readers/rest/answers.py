@@ -7,7 +7,7 @@ Never declared, in any version:
 - `qos`: the preempt mode `WITHIN` is left out; in v0.0.38 GrpSubmitJobs too.
 - `fair_shares`: without fair tree sshare works the factor out by itself.
 - `steps`, `config`, `loaded_qos`, `limits_in_use`, `usage`: there is no such address.
-- `step_history`: an array's id does not mean its members, as with sacct.
+- `step_history`: not read yet; its times of the CPU and its peaks are other fields than sacct's.
 """
 
 from __future__ import annotations

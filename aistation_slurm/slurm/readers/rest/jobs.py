@@ -45,6 +45,7 @@ def job_state(value: object) -> JobState:
 
 def _job(job: Record, now: datetime) -> Job:
     array_job_id, array_task = _array(job)
+    given = tres(get(job, "tres_alloc_str")) or tres(get(job, "tres_req_str"))
     state, het_job_id = job_state(get(job, "job_state")), count(get(job, "het_job_id"))
     return Job(
         job_id=count(get(job, "job_id")),
@@ -59,10 +60,10 @@ def _job(job: Record, now: datetime) -> Job:
         reason=bare(get(job, "state_description")) or bare(get(job, "state_reason")),
         nodes=bare(get(job, "nodes")),
         node_count=count(get(job, "node_count")),
-        cpus=count(get(job, "cpus")),
-        tres=tres(get(job, "tres_alloc_str")) or tres(get(job, "tres_req_str")),
+        cpus=count(get(job, "cpus")) or given.get("cpu", 0),  # v0.0.38 leaves it out with the number of tasks
+        tres=given,
         priority=count(get(job, "priority")),
-        nice=number(get(job, "nice")) or 0,
+        nice=_nice(get(job, "nice")),
         restart_count=count(get(job, "restart_cnt")),
         exit_code=exit_code(get(job, "exit_code")),
         submit_time=moment(get(job, "submit_time")),
@@ -91,6 +92,12 @@ def _array(job: Record) -> tuple[int | None, str]:
     if not waiting and one is None:
         return None, ""
     return count(get(job, "array_job_id")), waiting or str(one)
+
+
+def _nice(value: object) -> int:
+    """Return the nice value; below zero v0.0.38 tells it as a 32-bit number without a sign."""
+    nice = number(value) or 0
+    return nice - 2**32 if nice >= 2**31 else nice
 
 
 def _end_time(job: Record, now: datetime) -> datetime | None:

@@ -79,7 +79,8 @@ class UnixTransport:
         try:
             with closing(_Connection(self._path, until)) as connection:
                 connection.request("GET", target, headers=self._headers)
-                return self._whole(connection.getresponse(), where)
+                with closing(connection.getresponse()) as response:
+                    return self._whole(response, where)
         except TimeoutError as error:
             raise SlurmUnreachable(f"no answer within {until.seconds:g} s", where=where, hint=_IS_IT_STUCK) from error
         except http.client.RemoteDisconnected as error:

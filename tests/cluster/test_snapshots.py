@@ -136,3 +136,13 @@ def test_the_doctor_says_who_asks_and_what_each_leaves_to_the_commands(station):
     assert {name for name, each in readers.items() if each["is_usable"]} == {"cli", "libslurm", "rest"}
     assert readers["cli"]["leaves_to_cli"] == []
     assert "loaded_qos" in readers["rest"]["leaves_to_cli"]
+
+
+def test_the_table_of_readers_says_what_each_answers_here(station):
+    from aistation_slurm.slurm.connect import ways_here
+    from aistation_slurm.slurm.coverage import declared
+
+    release = ".".join(station.slurm.read.config()["SLURM_VERSION"].split(".")[:2])
+    ways = {way.name: way for way in ways_here(station.settings.slurm)}
+    with_pyslurm = "with pyslurm" in ways["libslurm"].why
+    assert {name: way.answers for name, way in ways.items()} == declared(release, with_pyslurm=with_pyslurm)

@@ -75,6 +75,7 @@ def queue_of(jobs: int, *, nodes: int = 1000, one_by_one: bool = False) -> Itera
     folder = Path(tempfile.mkdtemp(prefix="aistation-queue-", dir="/var/tmp"))
     folder.chmod(0o755)
     stage = Stage(folder, jobs)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started here ends with us
     with contextlib.ExitStack() as ends:
         ends.callback(shutil.rmtree, folder, ignore_errors=True)
         ends.enter_context(_munged(stage))

@@ -2,11 +2,12 @@
 
 On a queue of its own (`queue_of.py`), once without asking what changed (each look is a full dump) and once with it.
 The readers are threads of one process, as the page's requests are; each asks for jobs, nodes and partitions, and again
-after half a second. For comparison the same 200 questions are put to the cli reader itself, for as long as one round
-of them takes.
+after half a second. The period is longer than 20 dumps here, so that both have the same rhythm. For comparison the
+same 200 questions are put to the cli reader itself, once.
 
     scripts/dev/bench viewers
-    scripts/dev/bench viewers --readers 1000 --seconds 10 --jobs 1000
+    scripts/dev/bench viewers --readers 1000 --seconds 20
+    scripts/dev/bench viewers --jobs 10000 --period 20
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -28,6 +30,8 @@ from aistation_slurm.slurm.snapshots import SnapshotReader
 
 ASKED = ("REQUEST_JOB_INFO", "REQUEST_NODE_INFO", "REQUEST_PARTITION_INFO")
 AGAIN = 0.5
+A_LOOK = 5
+"""RPCs of one look: scontrol and squeue ask for the partitions too."""
 
 
 def counted(stage: Stage) -> dict[str, int]:
@@ -36,10 +40,12 @@ def counted(stage: Stage) -> dict[str, int]:
     return {name: next((each.count for each in rpcs if each.name == name), 0) for name in ASKED}
 
 
-def asked_by(stage: Stage, readers: int, seconds: float, *, conditional: bool) -> tuple[dict[str, int], int]:
+def asked_by(
+    stage: Stage, readers: int, seconds: float, *, period: timedelta, conditional: bool
+) -> tuple[dict[str, int], int]:
     """Return what slurmctld was asked while so many readers asked, and how many answers they had."""
     slurm = connect(SlurmSettings(conf=stage.conf, reader="cli"))
-    reader = SnapshotReader(slurm.read, slurm.conditional if conditional else None, patience=30)
+    reader = SnapshotReader(slurm.read, slurm.conditional if conditional else None, period=period, patience=30)
     answers: list[int] = []
     over = threading.Event()
 
@@ -78,20 +84,24 @@ def each_for_itself(stage: Stage, readers: int) -> tuple[dict[str, int], float]:
 def main() -> None:
     """Measure, and print what each way was asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=10_000)
+    parser.add_argument("--jobs", type=int, default=2000)
     parser.add_argument("--readers", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--period", type=float, default=5.0, help="Seconds between two looks, at least.")
     args = parser.parse_args()
+    period = timedelta(seconds=args.period)
     with queue_of(args.jobs) as stage:
         for conditional in (False, True):
             how = "asking what changed" if conditional else "full dumps"
             totals = {}
             for readers in (1, args.readers):
-                rpcs, answers = asked_by(stage, readers, args.seconds, conditional=conditional)
+                rpcs, answers = asked_by(stage, readers, args.seconds, period=period, conditional=conditional)
                 totals[readers] = sum(rpcs.values())
                 print(f"{how:20} {readers:5} readers, {args.seconds:.0f} s: {answers:7} answers, {rpcs}", flush=True)
             one, many = totals[1], totals[args.readers]
-            verdict = "kept" if many <= one + len(ASKED) else "MISSED"  # a look may begin before the end, or after it
+            verdict = (
+                "kept" if many <= one + A_LOOK else "MISSED"
+            )  # the last look may begin before the end, or after it
             print(f"{how}: {args.readers} readers cost {many} RPCs, one reader {one}: {verdict}")
         rpcs, took = each_for_itself(stage, args.readers)
         print(f"without a snapshot, {args.readers} readers once: {rpcs} in {took:.1f} s")

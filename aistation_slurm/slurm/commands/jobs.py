@@ -80,10 +80,7 @@ class _Queue:
 
     def feed(self, text: str) -> None:
         if cells := self._table.feed(text):
-            read = self._read
-            said: dict[str, list[Any]] = {
-                field: list(map(read[field], column)) if field in read else column for field, column in cells.items()
-            }
+            said: dict[str, list[Any]] = {field: list(map(self._read[field], cells[field])) for field in self._read}
             self._jobs += built(Job, _values(said), len(said["JobID"]))
 
     def end(self) -> list[Job]:
@@ -91,12 +88,13 @@ class _Queue:
         return self._jobs
 
 
-# How the cells of each field are read; those of a field that is not here are taken as they are.
+# How the cells of each field are read.
 _READS: Mapping[str, Callable[[str], object]] = {
     **dict.fromkeys(("JobID", "ArrayJobID", "NumNodes", "NumCPUs", "PriorityLong", "RestartCnt"), read_count),
     **dict.fromkeys(("HetJobID", "HetJobOffset"), read_count),
     **dict.fromkeys(("ArrayTaskID", "Account", "QOS", "Reason", "NodeList", "BatchHost", "Dependency"), bare),
     **dict.fromkeys(("Feature", "Prefer", "Reservation"), bare),
+    **dict.fromkeys(("Name", "UserName", "Partition"), str),  # as they are, but one text for all that are equal
     **dict.fromkeys(("WorkDir", "STDOUT", "Comment", "admin_comment"), written),
     **dict.fromkeys(("SubmitTime", "EligibleTime", "StartTime", "EndTime"), read_time),
     **dict.fromkeys(("TimeUsed", "TimeLimit"), read_duration),

@@ -219,7 +219,7 @@ class SnapshotReader:
     """
 
     name = "snapshot"
-    answers = frozenset(WHATS)
+    answers: frozenset[str] = frozenset(WHATS)
 
     def __init__(
         self,

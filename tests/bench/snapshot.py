@@ -22,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,21 @@ def full(stage: Stage, read: SlurmReader | None = None) -> Snapshot:
     return snapshot
 
 
+def texts() -> list[tuple[str, ...]]:
+    """Return the command lines that a full snapshot by the cli reader runs."""
+    return [commands.squeue(with_over=True).argv, commands.show_nodes().argv, commands.show_partitions().argv]
+
+
 def bare(stage: Stage) -> None:
-    """Run the text commands that a full snapshot runs, and throw away what they print."""
-    for command in (commands.squeue(with_over=True), commands.show_nodes(), commands.show_partitions()):
-        subprocess.run(command.argv, env=stage.env(), stdout=subprocess.DEVNULL, check=True)
+    """Run the text commands, and throw away what they print."""
+    for argv in texts():
+        subprocess.run(argv, env=stage.env(), stdout=subprocess.DEVNULL, check=True)
+
+
+def printed(stage: Stage, argvs: Sequence[tuple[str, ...]]) -> int:
+    """Return how many bytes the commands print."""
+    done = (subprocess.run(argv, env=stage.env(), stdout=subprocess.PIPE, check=True) for argv in argvs)
+    return sum(len(each.stdout) for each in done)
 
 
 def by_json(stage: Stage) -> object:
@@ -168,6 +179,8 @@ def measure(stage: Stage, rounds: int) -> None:
     commands_, snapshot, loaded = (min(values) for values in taken.values())
     print(f"a full snapshot takes {snapshot / commands_:.1f} times the bare commands (aim: at most 3), "
           f"and is {loaded / snapshot:.1f} times faster than JSON (aim: 8)")  # fmt: skip
+    text, dumped = (printed(stage, argvs) / 1e6 for argvs in (texts(), [("squeue", "--json")]))
+    print(f"printed: {text:.1f} MB of text, {dumped:.1f} MB of JSON, {dumped / text:.1f} times as much")
     memory = {way: memory_of(way, stage) for way in WAYS}
     for way, figures in memory.items():
         print(f"{way:5} MiB at most: " + "  ".join(f"{name} {mib}" for name, mib in figures.items()))

@@ -11,7 +11,11 @@ import pytest
 
 from aistation_slurm.errors import SlurmMissing, SlurmUnreachable
 from aistation_slurm.slurm.conditional import What
-from aistation_slurm.slurm.model import Job, Node, Partition
+from aistation_slurm.slurm.filled import Filled
+from aistation_slurm.slurm.model import Account, Job, Node, Partition
+from aistation_slurm.slurm.reader import SlurmReader
+from aistation_slurm.slurm.readers.cli import CliReader
+from aistation_slurm.slurm.runner import LocalRunner
 from aistation_slurm.slurm.single_flight import SingleFlight
 from aistation_slurm.slurm.snapshots import BELIEVED, PERIOD, SnapshotReader
 from aistation_slurm.slurm.states import JobState, NodeState
@@ -183,6 +187,18 @@ def test_the_last_answer_is_served_and_marked_while_slurm_is_away(slurm: FakeSlu
         assert seen.is_stale(slurm.now())
         slurm.is_away, slurm.seconds = False, 4.1
         assert not reader.current().is_stale(slurm.now())
+
+
+def test_filled_with_another_reader_it_answers_everything(slurm: FakeSlurmctld) -> None:
+    class Others(CliReader):
+        def accounts(self) -> list[Account]:
+            return [Account(name="face")]
+
+    with reading(slurm) as reader:
+        filled: SlurmReader = Filled(reader, Others(LocalRunner()))
+        assert [each.name for each in filled.nodes()] == ["n1"]
+        assert [each.name for each in filled.accounts()] == ["face"]
+    assert slurm.asked.count("nodes") == 1
 
 
 # What did not change is not loaded again

@@ -11,6 +11,7 @@ import pytest
 
 from aistation_slurm.errors import SlurmUnreachable
 from aistation_slurm.slurm.readers.libslurm import LibslurmProbe, LibslurmReader, libslurm_worker
+from aistation_slurm.slurm.states import JobState
 from aistation_slurm.slurm.worker import Worker
 
 pytestmark = [pytest.mark.cluster, pytest.mark.releases]
@@ -86,7 +87,8 @@ def test_nodes_and_partitions_have_a_stamp_of_their_own(station, probe, scontrol
 
 
 def test_what_libslurm_prints_is_what_scontrol_prints(station, reader, ann, scontrol, wait_for):
-    ann.sbatch("sleep 300", "--gpus=1")
+    job = ann.sbatch("sleep 300", "--gpus=1")
+    wait_for(lambda: station.job(job).state is JobState.RUNNING, within=60)
     scontrol("update", "NodeName=v100-03", "State=DRAIN", "Reason=fan broken | State=IDLE 风扇")
     scontrol("create", "reservation=probed", "StartTime=now+1hour", "Duration=60", "Users=ann", "Nodes=v100-03")
     try:

@@ -20,6 +20,8 @@ from aistation_slurm.slurm.tres import Tres
 if TYPE_CHECKING:
     import pyslurm
 
+_MADE_BY_SLURM = frozenset({"batch", "extern", "interactive"})
+
 
 class PySlurm:
     """The questions that pyslurm answers whole."""
@@ -60,7 +62,7 @@ class PySlurm:
             state=JobState.parse(step.state or ""),
             nodes=nodes,
             node_count=len(self._pyslurm.utils.nodelist_from_range_str(nodes)) if nodes else 0,
-            cpus=step.cpus,
+            cpus=_step_cpus(step),
             tasks=step.ntasks,
             tres=_tres(step.tres),
             start_time=_time(step.start_time),
@@ -72,6 +74,11 @@ class PySlurm:
             return load()
         except self._pyslurm.RPCError as error:
             raise _refusal(error.msg or str(error)) from error
+
+
+def _step_cpus(step: pyslurm.JobStep) -> int:
+    """Return the step's CPUs; slurmctld counts none for the steps that it makes itself, which pyslurm takes for one."""
+    return 0 if step.cpus == 1 and step.id in _MADE_BY_SLURM else step.cpus
 
 
 def _is_started(step: pyslurm.JobStep) -> bool:

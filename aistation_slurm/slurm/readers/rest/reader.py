@@ -39,6 +39,8 @@ from aistation_slurm.slurm.readers.rest.values import Record, limit
 T = TypeVar("T")
 READ_SECONDS = 30.0
 _OLD = 38
+_ANCIENT = 10**9
+"""Seconds since 1970 before which there was no Slurm, and which its `uts` does not take."""
 
 
 class RestReader:
@@ -128,7 +130,7 @@ class RestReader:
         body; "changed" makes slurmrestd write the whole answer, of which nothing is read but whether it is there.
         """
         until = self._deadline()
-        if since > 0 and self._is_unchanged(what, since, until):
+        if since > _ANCIENT and self._is_unchanged(what, since, until):
             return None
         return self._ask("slurm", "diag", read_clock, until=until)
 

@@ -14,6 +14,7 @@ from aistation_slurm.slurm.runner import Completed
 _NOT_MODIFIED, _UNAUTHORIZED, _NOT_FOUND = 304, 401, 404
 # slurm_errno.h: SLURM_NO_CHANGE_IN_DATA, ESLURM_REST_EMPTY_RESULT, SLURM_ERROR.
 _NO_CHANGE, _EMPTY, _UNSPECIFIED = 1900, 9003, -1
+_AWAY = "is slurmctld alive, and slurmdbd? slurmrestd does not say why it failed, its log does"
 _LOGIN = "slurmrestd takes root and its own user on its socket, others by a token"
 
 
@@ -35,10 +36,10 @@ class Reply:
     def is_partly_unchanged(self) -> bool:
         """True where a part is new, and slurmrestd takes the other part's "no change" for an error.
 
-        It asks for partitions with the same `update_time` as for nodes (`_dump_nodes`), and answers 500; v0.0.38 with
-        "Unspecified error", as it does when slurmctld is away: whoever takes this for a change asks on, and hears that.
+        It asks for partitions with the same `update_time` as for nodes, and answers 500; v0.0.38 does not say why, so
+        that it may be another failure too.
         """
-        return bool(self._numbers & {_NO_CHANGE, _UNSPECIFIED})
+        return _NO_CHANGE in self._numbers or self._numbers == {_UNSPECIFIED}
 
     @property
     def is_empty(self) -> bool:
@@ -79,13 +80,13 @@ class Reply:
 
     @property
     def _numbers(self) -> set[int]:
-        numbers = (each.get("error_number") for each in self._errors)
+        numbers = (each.get("error_number", each.get("errno")) for each in self._errors)
         return {number for number in numbers if isinstance(number, int)}
 
     def _refusal(self) -> SlurmError:
         said = "; ".join(dict.fromkeys(filter(None, map(_complaint, self._errors))))
-        if self._numbers == {_UNSPECIFIED}:  # where slurmctld is away, and slurmrestd forgot why it failed
-            return SlurmUnreachable(said or "did not say why", where=self.where)
+        if self._numbers == {_UNSPECIFIED}:  # slurmrestd forgot why it failed: on 22.05 always
+            return SlurmUnreachable(said or "did not say why", where=self.where, hint=_AWAY)
         said = said or f"HTTP status {self.status}, and did not say why"
         error = refusal(("GET",), Completed(1, "", said))
         return type(error)(error.text, where=self.where, hint=error.hint)

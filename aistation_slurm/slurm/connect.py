@@ -98,7 +98,7 @@ def _libslurm_or_cli(settings: SlurmSettings, runner: Runner) -> tuple[Choice, A
             hint = 'with reader = "auto" the commands are asked where libslurm can\'t be'
             raise SettingsError(f'[slurm] reader = "libslurm" can\'t be used here: {error}', hint=hint) from error
     try:
-        misfit = pyslurm_misfit_here(runner)
+        misfit = pyslurm_misfit_here(settings, runner)
         return (Choice("cli", misfit), None) if misfit else (_FITS, open_libslurm(settings, runner))
     except SlurmError as error:
         return Choice("cli", f"pyslurm can't be used: {error}"), None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from aistation_slurm.errors import SettingsError, SlurmError, SlurmUnreadable
+from aistation_slurm.errors import SettingsError, SlurmError, SlurmUnreachable, SlurmUnreadable
 from aistation_slurm.settings import SlurmSettings
 from aistation_slurm.slurm.filled import Answering
 from aistation_slurm.slurm.reader import QUESTIONS
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aistation_slurm.slurm.readers.rest import Login, RestReader
 
 _VERSION = ("sinfo", "-V")
+_CONF = "SLURM_CONF, or [slurm] conf in aistation.toml, names it"
 _RELEASE = re.compile(r"\d+\.\d+\.\d+\S*")
 
 
@@ -41,12 +42,14 @@ class Way:
         return tuple(sorted(QUESTIONS - self.answers))
 
 
-def release_of(runner: Runner) -> str:
+def release_of(settings: SlurmSettings, runner: Runner) -> str:
     """Return the release of Slurm's commands here, such as `22.05.8`; slurmctld is not asked.
 
     Raises:
-        SlurmError: they are not there, or don't say.
+        SlurmError: they are not there, or don't say. Without a slurm.conf they look for one, for a minute.
     """
+    if not settings.conf.is_file():
+        raise SlurmUnreachable("there is no such slurm.conf", where=str(settings.conf), hint=_CONF)
     done = runner.run(_VERSION, timeout=10)
     if done.returncode:
         raise refusal(_VERSION, done)
@@ -55,7 +58,7 @@ def release_of(runner: Runner) -> str:
     raise SlurmUnreadable(f"no release in {done.stdout!r}", where=shown(_VERSION))
 
 
-def pyslurm_misfit_here(runner: Runner) -> str | None:
+def pyslurm_misfit_here(settings: SlurmSettings, runner: Runner) -> str | None:
     """Return why pyslurm can't ask this Slurm; None where it can.
 
     Raises:
@@ -65,7 +68,7 @@ def pyslurm_misfit_here(runner: Runner) -> str | None:
         return "pyslurm is not installed"
     from aistation_slurm.slurm.readers.libslurm import installed_pyslurm, pyslurm_misfit  # noqa: PLC0415
 
-    return pyslurm_misfit(release_of(runner), installed_pyslurm())
+    return pyslurm_misfit(release_of(settings, runner), installed_pyslurm())
 
 
 def open_libslurm(settings: SlurmSettings, runner: Runner) -> LibslurmReader:
@@ -76,7 +79,7 @@ def open_libslurm(settings: SlurmSettings, runner: Runner) -> LibslurmReader:
     """
     from aistation_slurm.slurm.readers.libslurm import libslurm_reader  # noqa: PLC0415
 
-    release = release_of(runner) if find_spec("pyslurm") else ""
+    release = release_of(settings, runner) if find_spec("pyslurm") else ""
     return libslurm_reader(release, slurm_conf=settings.conf, bin=settings.bin)
 
 
@@ -109,7 +112,7 @@ def open_probe(settings: SlurmSettings) -> Conditional:
 def ways(settings: SlurmSettings, runner: Runner) -> list[Way]:
     """Return every way to ask Slurm, whether it can be used here, and what it answers; slurmrestd is asked for that."""
     return [
-        _way("cli", lambda: (f"the commands of Slurm {release_of(runner)}", QUESTIONS)),
+        _way("cli", lambda: (f"the commands of Slurm {release_of(settings, runner)}", QUESTIONS)),
         _way("libslurm", lambda: _libslurm_here(settings, runner)),
         _way("rest", lambda: _rest_here(settings)),
     ]
@@ -126,7 +129,7 @@ def _way(name: str, look: Callable[[], tuple[str, frozenset[str]]]) -> Way:
 def _libslurm_here(settings: SlurmSettings, runner: Runner) -> tuple[str, frozenset[str]]:
     from aistation_slurm.slurm.readers.libslurm import find_library  # noqa: PLC0415
 
-    library, misfit = find_library(bin=settings.bin), pyslurm_misfit_here(runner)
+    library, misfit = find_library(bin=settings.bin), pyslurm_misfit_here(settings, runner)
     helped = f"without pyslurm: {misfit}" if misfit else "with pyslurm"
     return f"{library}, {helped}", open_libslurm(settings, runner).answers
 

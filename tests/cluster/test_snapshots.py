@@ -20,7 +20,7 @@ from aistation_slurm.slurm.readers.cli import CliReader
 from aistation_slurm.slurm.runner import LocalRunner
 from aistation_slurm.slurm.snapshots import PERIOD, SnapshotReader
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.releases]
 SECONDS = 5.0
 
 

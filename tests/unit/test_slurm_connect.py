@@ -35,6 +35,13 @@ def commands(tmp_path: Path) -> Path:
     return folder
 
 
+def there(commands: Path, **more: object) -> SlurmSettings:
+    """Settings of a Slurm that is there: its commands, and a slurm.conf."""
+    conf = commands.parent / "slurm.conf"
+    conf.touch()
+    return SlurmSettings.model_validate({"conf": conf, "bin": commands, **more})
+
+
 def started(commands: Path) -> list[str]:
     log = commands.parent / "started"
     return log.read_text().split() if log.exists() else []
@@ -50,8 +57,11 @@ def with_pyslurm(monkeypatch: pytest.MonkeyPatch, folder: Path, version: str) ->
     monkeypatch.syspath_prepend(str(folder / "site"))
 
 
-def test_the_commands_are_asked_where_pyslurm_is_not_installed_and_none_is_started_for_it(commands: Path) -> None:
-    slurm = connect(SlurmSettings(bin=commands))
+def test_the_commands_are_asked_where_pyslurm_is_not_installed_and_none_is_started_for_it(
+    commands: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aistation_slurm.slurm.ways.find_spec", lambda _: None)
+    slurm = connect(there(commands))
     assert slurm.choice == Choice("cli", "pyslurm is not installed")
     assert str(slurm.choice) == "Slurm is asked by cli: pyslurm is not installed"
     assert slurm.read.name == "cli"
@@ -62,7 +72,7 @@ def test_a_pyslurm_of_another_release_is_left_alone_and_named(
     commands: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with_pyslurm(monkeypatch, tmp_path, "25.11.2")
-    slurm = connect(SlurmSettings(bin=commands))
+    slurm = connect(there(commands))
     assert slurm.choice == Choice("cli", "pyslurm 25.11.2 is made for Slurm 25.11, and this is 22.05.8")
     assert started(commands) == ["sinfo"]  # which asks slurmctld nothing
 
@@ -74,7 +84,7 @@ def test_a_pyslurm_that_fits_is_chosen_but_not_imported_here(
     library = tmp_path / "lib" / "slurm" / "libslurmfull.so"
     library.parent.mkdir(parents=True)
     library.touch()
-    slurm = connect(SlurmSettings(bin=commands))
+    slurm = connect(there(commands))
     assert slurm.choice == Choice("libslurm", "the installed pyslurm fits this Slurm")
     assert slurm.read.name == "libslurm"
     assert "pyslurm" not in sys.modules
@@ -84,7 +94,7 @@ def test_a_pyslurm_that_fits_is_not_chosen_where_there_is_no_libslurm(
     commands: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with_pyslurm(monkeypatch, tmp_path, "22.5.0")
-    slurm = connect(SlurmSettings(bin=commands))
+    slurm = connect(there(commands))
     assert slurm.choice.reader == "cli"
     assert "no libslurm" in slurm.choice.why
 
@@ -93,19 +103,19 @@ def test_the_commands_that_the_settings_name_are_asked_whatever_is_installed(
     commands: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with_pyslurm(monkeypatch, tmp_path, "22.5.0")
-    slurm = connect(SlurmSettings(bin=commands, reader="cli"))
+    slurm = connect(there(commands, reader="cli"))
     assert slurm.choice == Choice("cli", "[slurm] reader in aistation.toml names it")
     assert isinstance(slurm.read, CliReader)
 
 
 def test_a_reader_that_the_settings_name_and_that_is_not_here_is_an_error_and_no_other_is_taken(commands: Path) -> None:
     with pytest.raises(SettingsError, match=r'reader = "libslurm" can\'t be used here: .*no libslurm'):
-        connect(SlurmSettings(bin=commands, reader="libslurm"))
+        connect(there(commands, reader="libslurm"))
 
 
 def test_slurmrestd_without_a_socket_is_an_error(commands: Path) -> None:
     with pytest.raises(SettingsError, match=r"no .*rest_socket"):
-        connect(SlurmSettings(bin=commands, reader="rest"))
+        connect(there(commands, reader="rest"))
 
 
 def test_a_token_that_can_t_be_read_is_an_error_that_names_the_file(commands: Path, tmp_path: Path) -> None:
@@ -118,7 +128,7 @@ def test_a_token_that_can_t_be_read_is_an_error_that_names_the_file(commands: Pa
 def test_slurmrestd_that_is_away_is_a_failure_and_the_commands_are_not_asked_instead(
     commands: Path, tmp_path: Path
 ) -> None:
-    slurm = connect(SlurmSettings(bin=commands, reader="rest", rest_socket=tmp_path / "nobody.socket"))
+    slurm = connect(there(commands, reader="rest", rest_socket=tmp_path / "nobody.socket"))
     assert slurm.choice.reader == "rest"
     with pytest.raises(SlurmUnreachable):
         slurm.read.jobs()
@@ -133,7 +143,7 @@ def test_another_reader_than_we_have_is_refused_with_the_key(tmp_path: Path) -> 
 
 
 def test_every_way_says_whether_it_can_be_used_and_by_what_or_why_not(commands: Path) -> None:
-    ways = {way.name: way for way in ways_here(SlurmSettings(bin=commands))}
+    ways = {way.name: way for way in ways_here(there(commands))}
     assert ways["cli"].why == "the commands of Slurm 22.05.8"
     assert (ways["cli"].is_usable, ways["cli"].leaves) == (True, ())
     assert "no libslurm" in ways["libslurm"].why
@@ -142,15 +152,26 @@ def test_every_way_says_whether_it_can_be_used_and_by_what_or_why_not(commands: 
     assert not ways["rest"].is_usable
 
 
+def test_without_a_slurm_conf_nothing_is_waited_for(
+    commands: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with_pyslurm(monkeypatch, tmp_path, "22.5.0")
+    slurm = connect(SlurmSettings(conf=tmp_path / "nowhere", bin=commands))
+    assert slurm.choice.reader == "cli"
+    assert "there is no such slurm.conf" in slurm.choice.why
+    assert started(commands) == []
+
+
 def test_a_slurm_without_commands_is_said_and_ends_nothing(tmp_path: Path) -> None:
-    ways = {way.name: way for way in ways_here(SlurmSettings(bin=tmp_path / "nowhere"))}
+    ways = {way.name: way for way in ways_here(there(tmp_path / "nowhere"))}
     assert not any(way.is_usable for way in ways.values())
     assert "can't be started" in ways["cli"].why
 
 
 def test_a_quick_command_imports_no_reader_that_it_does_not_ask() -> None:
     program = (
-        "import sys; from aistation_slurm.slurm.connect import connect; from aistation_slurm.settings import *\n"
+        "import sys; from aistation_slurm.slurm import ways; ways.find_spec = lambda _: None  # no pyslurm\n"
+        "from aistation_slurm.slurm.connect import connect; from aistation_slurm.settings import SlurmSettings\n"
         "connect(SlurmSettings()); print('\\n'.join(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -240,7 +261,7 @@ def test_what_asks_whether_anything_changed_is_made_when_it_is_asked_first() -> 
 
 
 def test_where_there_is_no_libslurm_the_probe_says_so(commands: Path) -> None:
-    slurm = connect(SlurmSettings(bin=commands))
+    slurm = connect(there(commands))
     assert slurm.conditional is not None
     with pytest.raises(SlurmMissing):
         slurm.conditional.changed_since("jobs", 0)

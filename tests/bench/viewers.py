@@ -30,8 +30,8 @@ from aistation_slurm.slurm.snapshots import SnapshotReader
 
 ASKED = ("REQUEST_JOB_INFO", "REQUEST_NODE_INFO", "REQUEST_PARTITION_INFO")
 AGAIN = 0.5
-A_LOOK = 5
-"""RPCs of one look: scontrol and squeue ask for the partitions too."""
+A_LOOK = 8
+"""RPCs of one look at most: three for what changed, five for a dump, since scontrol and squeue ask for partitions too."""
 
 
 def counted(stage: Stage) -> dict[str, int]:

@@ -31,7 +31,7 @@ from aistation_slurm.slurm.snapshots import SnapshotReader
 ASKED = ("REQUEST_JOB_INFO", "REQUEST_NODE_INFO", "REQUEST_PARTITION_INFO")
 AGAIN = 0.5
 A_LOOK = 8
-"""RPCs of one look at most: three for what changed, five for a dump, since scontrol and squeue ask for partitions too."""
+"""RPCs of one look at most: three for what changed, five for a dump, of which three are for partitions."""
 
 
 def counted(stage: Stage) -> dict[str, int]:

@@ -47,9 +47,9 @@ def provide(release: Release, base: Path, say: Say) -> None:
             if not _is_whole(release.prefix):
                 _make(release, release.prefix, say)
     if lacking := release.missing():
-        raise DevClusterError(
-            f"no whole Slurm: {', '.join(lacking)} missing", where=str(release.prefix), hint="what holds bin and sbin?"
-        )
+        names = ", ".join(lacking[:3]) + (" ..." if lacking[3:] else "")
+        hint = "give the folder that holds its bin and sbin"
+        raise DevClusterError(f"no whole Slurm: {names} missing", where=str(release.prefix), hint=hint)
 
 
 def _make(release: Release, prefix: Path, say: Say) -> None:

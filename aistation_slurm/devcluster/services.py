@@ -15,7 +15,7 @@ from aistation_slurm.devcluster.database import mariadbd_argv
 from aistation_slurm.devcluster.network import NAMESPACES
 from aistation_slurm.devcluster.paths import Paths
 from aistation_slurm.devcluster.record import ClusterRecord, NodeRecord
-from aistation_slurm.devcluster.release import program
+from aistation_slurm.devcluster.release import own_folders, program
 
 MUNGE_USER = "munge"
 # slurmrestd refuses to be root or SlurmUser.
@@ -103,8 +103,8 @@ def slurm_env(paths: Paths) -> dict[str, str]:
 
 def our_env(paths: Paths) -> dict[str, str]:
     """Return what our own programs need to know of this cluster."""
-    here = os.path.dirname(sys.executable)
-    more = {"AISTATION_CONFIG": str(paths.config), "PATH": f"{here}:{SBIN}", "PYTHONUNBUFFERED": "1", "HOME": "/"}
+    path = ":".join([*own_folders(paths), os.path.dirname(sys.executable), SBIN])
+    more = {"AISTATION_CONFIG": str(paths.config), "PATH": path, "PYTHONUNBUFFERED": "1", "HOME": "/"}
     return slurm_env(paths) | more
 
 

@@ -70,6 +70,20 @@ def test_a_job_sees_its_gpus_and_its_own_network(station, ann, wait_for):
     assert "10.213." in second
 
 
+def test_the_controller_knows_its_own_addresses_without_dns_and_the_machine_does_not(station):
+    record, slurmctld = station.cluster.record, station.cluster.running()["slurmctld"]
+    if subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        pytest.skip("this machine lets nobody mount")
+    inside = subprocess.run(
+        ["nsenter", f"--mount=/proc/{slurmctld.pid}/ns/mnt", "cat", "/etc/hosts"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+    assert all(f"{node.address} {node.name}\n" in inside for node in record.nodes)
+    assert f"{record.address} {record.slurm_cluster}\n" in inside
+    assert record.address not in Path("/etc/hosts").read_text()
+
+
 def test_up_on_a_cluster_that_is_up_starts_nothing(station):
     before = {name: each.pid for name, each in station.cluster.running().items()}
 

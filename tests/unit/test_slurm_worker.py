@@ -247,7 +247,7 @@ def test_a_worker_ends_with_its_owner(tmp_path):
 
 
 def test_a_worker_in_the_middle_of_a_call_outlives_its_owner_by_no_more_than_the_call(tmp_path):
-    with owner(tmp_path, "worker.ask('hang', timeout=2)") as process:
+    with owner(tmp_path, "worker.ask('pid'); worker.ask('hang', timeout=3)") as process:
         child = int(written(tmp_path / "hangs"))
         process.kill()
     assert is_gone(child)

@@ -28,6 +28,10 @@ MONTHS = timedelta(days=90)
 """How far a question without a beginning goes back, as with sacct."""
 
 
+UNCUT = ("disable_truncate_usage_time", "true")
+"""Without it what runs is told to end now."""
+
+
 def history_query(
     *, user: str | None, since: datetime | None, job_ids: Sequence[int], duplicates: bool, now: datetime
 ) -> Query:
@@ -38,7 +42,7 @@ def history_query(
     begin = since or (None if job_ids else now - MONTHS)
     return (
         ("skip_steps", "true"),
-        ("disable_truncate_usage_time", "true"),
+        UNCUT,
         *((("start_time", f"uts{int(begin.timestamp())}"),) if begin else ()),
         *((("users", user),) if user else ()),
         *(("step", str(job_id)) for job_id in job_ids),

@@ -15,6 +15,7 @@ from aistation_slurm.slurm.model import (
     Controller,
     Diag,
     Job,
+    JobStep,
     Node,
     Reservation,
     TresKind,
@@ -29,10 +30,11 @@ from aistation_slurm.slurm.readers.rest.accounting import (
 from aistation_slurm.slurm.readers.rest.answers import answered
 from aistation_slurm.slurm.readers.rest.client import Api, Login, Query, RestClient
 from aistation_slurm.slurm.readers.rest.controller import read_clock, read_controllers, read_diag
-from aistation_slurm.slurm.readers.rest.history import history_query, read_history
+from aistation_slurm.slurm.readers.rest.history import UNCUT, history_query, read_history
 from aistation_slurm.slurm.readers.rest.jobs import now_utc, read_jobs
 from aistation_slurm.slurm.readers.rest.nodes import read_nodes
 from aistation_slurm.slurm.readers.rest.reservations import read_reservations
+from aistation_slurm.slurm.readers.rest.steps import read_step_history
 from aistation_slurm.slurm.readers.rest.transport import Deadline
 from aistation_slurm.slurm.readers.rest.values import Record, limit
 
@@ -121,6 +123,12 @@ class RestReader:
         """Return the jobs that slurmdbd remembers; with `duplicates` one for each run of a requeued job."""
         query = history_query(user=user, since=since, job_ids=job_ids, duplicates=duplicates, now=now_utc())
         return self._ask("slurmdb", "jobs", read_history, query)
+
+    def step_history(self, *job_ids: int) -> list[JobStep]:
+        """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too."""
+        if not job_ids:
+            return []
+        return self._ask("slurmdb", "jobs", read_step_history, (UNCUT, *(("step", str(each)) for each in job_ids)))
 
     def changed_since(self, what: What, since: int) -> int | None:
         """Return the new `last_update`, in seconds since 1970, where something changed since then; else None.

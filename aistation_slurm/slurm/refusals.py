@@ -6,6 +6,7 @@ The words are those of slurm_errno.c and sacctmgr from 22.05 to 26.05; the first
 from __future__ import annotations
 
 import re
+import signal
 
 from aistation_slurm.errors import (
     InUse,
@@ -32,60 +33,66 @@ _Kind = tuple[type[SlurmError], str, str]
 _NOT_ASKED: tuple[_Kind, ...] = (
     (SlurmRefused, r"not running a supported accounting_storage|accounting storage is disabled", _NO_ACCOUNTING),
     (SlurmUnreachable, r"munge (?:en|de)code failed|if munged is up|munge\.socket", _SAYS_MUNGE),
-    (SlurmUnreachable, r"authentication (?:error|credential|agent)|auth_g_\w+", _SAYS_MUNGE),
+    (SlurmUnreachable, r"authentication (?:error|credential|agent)|auth_g_\w+|unpack credential", _SAYS_MUNGE),
     (SlurmUnreachable, r"slurm_persist|\bslurmdbd\b|unable to connect to database|database connection", _SAYS_SLURMDBD),
     (SlurmUnreachable, r"unable to contact (?:the )?slurm|controller not responding", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"connection (?:refused|reset|failure|timed out|rejected|forced closed)", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"socket timed out|zero bytes were transmitted|zero length message", _SAYS_SLURMCTLD),
-    (
-        SlurmUnreachable,
-        r"message (?:send|receive) failure|header lengths are longer|failed to send entire",
-        _SAYS_SLURMCTLD,
-    ),
+    (SlurmUnreachable, r"message (?:send|receive) failure|failed to send entire|broken pipe", _SAYS_SLURMCTLD),
+    (SlurmUnreachable, r"header lengths are longer|communication shutdown|transport endpoint", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"no route to host|network is unreachable|name or service not known", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"standby mode|can't find an address|unable to resolve (?:\"|')", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"rate limit exceeded", _LATER),
-    (
-        SlurmUnreachable,
-        r"incompatible versions|invalid protocol version|insane message length",
-        _SAYS_RELEASE,
-    ),
+    (SlurmUnreachable, r"incompatible versions|invalid protocol version|insane message length", _SAYS_RELEASE),
+    (SlurmUnreachable, r"unexpected message received|stream version number", _SAYS_RELEASE),
     (SlurmUnreachable, r"configuration source|unable to process configuration|pars(?:e|ing) error", _SAYS_CONF),
 )
 _REFUSED: tuple[_Kind, ...] = (
     (QuotaExceeded, r"violates accounting/qos policy|breached requested qos|maxjobcount limit", ""),
-    (QuotaExceeded, r"\b(?:Assoc|QOS)(?:Grp|Max|Min)\w+", ""),
+    (QuotaExceeded, r"\b(?:Assoc|QOS)(?:Grp|Max|Min)\w+|step limit reached|buffer resource limit", ""),
+    (UnknownToSlurm, r"the reservation: invalid user id|invalid parent account|aren't associated with", ""),
     (NotPermitted, r"permission denied|access denied|have privilege|user's group not permitted", ""),
-    (
-        NotPermitted,
-        r"invalid user id\s*(?:$|;|for job)|(?:only|must be).*\b(?:root|operator|administrator|super ?user)",
-        "",
-    ),
-    (InUse, r"\bin use\b|job\(s\) active|default (?:account|qos)|jobs? running on", ""),
-    (UnknownToSlurm, r"invalid (?:job id|partition|node name|qos|account|user(?: id)?: |wckey)", ""),
-    (
-        UnknownToSlurm,
-        r"no (?:parent )?account\b|not found|doesn't exist|does not exist|unknown (?:association|user|account|qos)",
-        "",
-    ),
+    (NotPermitted, r"invalid user id\s*(?:$|;|for job)|coordinators can not", ""),
+    (NotPermitted, r"(?:only|must be).*\b(?:root|operator|administrator|super ?user)", ""),
+    (InUse, r"\bin use\b|job\(s\) active|default (?:account|qos)\b|jobs? running on", ""),
+    (InUse, r"nodes are busy|ports? busy|overlaps with another|duplicate reservation", ""),
+    (InvalidRequest, r"relative qos", ""),
+    (UnknownToSlurm, r"invalid (?:job id|partition|node name|qos|account\b|user(?: id)?: |user name|wckey)", ""),
+    (UnknownToSlurm, r"no (?:parent )?account\b|not found|(?:does not|doesn't) exist", ""),
+    (UnknownToSlurm, r"unknown (?:association|user|account|qos)|unable to resolve (?:user|group) id", ""),
     (UnknownToSlurm, r"bad qos|no tres known|requested reservation is invalid|can't find|no such", ""),
-    (SlurmRefused, r"try again|not available right now|presently disabled|submissions disabled", _LATER),
+    (SlurmRefused, r"try again|not available right now|presently disabled|submissions disabled|can not start", _LATER),
     (InvalidRequest, r"invalid|unrecogni[sz]ed|unknown|unsupported|not supported|not available|unable to open", ""),
-    (InvalidRequest, r"already|no longer pending|is not|more .* than|exceeds|too (?:large|long)|must|requires?\b", ""),
-    (InvalidRequest, r"does not look like a batch script|specification|incorrect|bad\b|unacceptable|missing", ""),
+    (InvalidRequest, r"already|no longer pending|is pending|is not|more .*than|exceeds|larger than|must", ""),
+    (InvalidRequest, r"too (?:large|long|wide|many)", ""),
+    (InvalidRequest, r"not look like a batch script|\bspecifi|incorrect|bad\b|unacceptable|missing|requires?\b", ""),
+    (InvalidRequest, r"not permitted on individual|not in this partition|not subset|not persistent|no changes", ""),
+    (InvalidRequest, r"can ?not|can't|can only|\blacks\b|\bloop\b|duplicate|circular|not heterogen", ""),
 )
+_NO_COMPLAINT = re.compile(
+    r"\S+: No error$|\w+: (?:[a-z_]+/[a-z_]+: |Terminating |Signal \d+ to |Job is in transitional state)"
+)
+"""That one member of an array was changed, and what scancel tells with --verbose."""
 _SPEAKER = re.compile(
-    r"^(?:\w+: )?(?:error: |fatal: )?(?:Batch job submission failed: |allocation failure: |slurm_\w+ error: ?)?"
+    r"^(?:[A-Za-z]\w*: )?(?:error: |fatal: )?"
+    r"(?:Batch job submission failed: |allocation failure: |slurm_\w+ error: ?)?"
 )
 
 
 def refusal(argv: tuple[str, ...], done: Completed) -> SlurmError:
     """Return the error that says why the command ended as it did, ready to be raised."""
     said = what_it_said(done)
+    if done.returncode < 0:
+        text = f"was ended by {_signal_name(-done.returncode)}" + (f": {said}" if said else "")
+        return SlurmUnreachable(text, where=shown(argv))
     for kind, pattern, hint in (*_NOT_ASKED, *_REFUSED):
         if re.search(pattern, said, re.IGNORECASE):
             return kind(said, where=shown(argv), hint=hint)
     return SlurmRefused(said or f"ended with status {done.returncode}, and did not say why", where=shown(argv))
+
+
+def _signal_name(number: int) -> str:
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
 def what_it_said(done: Completed) -> str:
@@ -93,5 +100,11 @@ def what_it_said(done: Completed) -> str:
 
     sacctmgr complains on stdout too; what others print there is no complaint.
     """
-    lines = [_SPEAKER.sub("", line.strip()).strip() for line in (done.stderr or done.stdout).splitlines()]
+    lines = [_SPEAKER.sub("", line).strip() for line in complaints_in(done.stderr) or complaints_in(done.stdout)]
     return "; ".join(dict.fromkeys(line for line in lines if line))
+
+
+def complaints_in(text: str) -> list[str]:
+    """Return the lines in which a command complains; what it tells beside them is left out."""
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not _NO_COMPLAINT.match(line)]

@@ -106,6 +106,15 @@ def test_who_could_not_be_asked_is_unreachable_with_a_hint(text):
         ("slurm_update error: Invalid node state transition\n", InvalidRequest),
         ("Job has already finished for job 1\nslurm_suspend error: Job has already finished\n", InvalidRequest),
         ("Job is no longer pending execution for job 1\n", InvalidRequest),
+        ("Error creating the reservation: Duplicate reservation name\n", InUse),
+        ("Error creating the reservation: Requested reservation overlaps with another reservation\n", InUse),
+        ("Error creating the reservation: Requested nodes are busy\n", InUse),
+        ("Error creating the reservation: Invalid user id\n", UnknownToSlurm),
+        ("scancel: error: Invalid user name: nobodyxx\n", UnknownToSlurm),
+        (" Can't modify because these users aren't associated with new default account 'nope'...\n", UnknownToSlurm),
+        ("slurm_update error: Active features not subset of available features\n", InvalidRequest),
+        ("40_[1-3]: No error\n40_4: Job is pending execution\n", InvalidRequest),
+        ("scancel: error: Operation not permitted on individual component of heterogeneous job\n", InvalidRequest),
         ("Update of this parameter is not supported: Frob=1\nRequest aborted\n", InvalidRequest),
         ("You must specify a reason when DOWNING or DRAINING a node. Request denied\n", InvalidRequest),
         (" Unknown option: frob=1\n Use keyword 'where' to modify condition\n", InvalidRequest),
@@ -135,6 +144,22 @@ def test_the_same_line_is_said_once():
 
 def test_a_command_that_says_nothing_is_quoted_by_its_status():
     assert "status 9" in said("", returncode=9).text
+
+
+def test_a_command_that_was_killed_was_not_refused_by_slurm():
+    error = said("scontrol: error: half a wo", returncode=-9)
+    assert type(error) is SlurmUnreachable
+    assert error.text == "was ended by SIGKILL: half a wo"
+    assert type(said("", returncode=-11)) is SlurmUnreachable
+
+
+def test_what_scancel_tells_beside_its_complaint_is_no_part_of_it():
+    text = (
+        "scancel: select/cons_tres: common_init: select/cons_tres loaded\n"
+        "scancel: Terminating job 7_[1-3]\n"
+        "scancel: error: Kill job error on job id 8: Access/permission denied\n"
+    )
+    assert said(text).text == "Kill job error on job id 8: Access/permission denied"
 
 
 def test_what_sacctmgr_complains_about_on_stdout_is_heard():

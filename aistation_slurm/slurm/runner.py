@@ -18,6 +18,8 @@ _STRAY = ("SLURM_", "SBATCH_", "SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_", "SALLO
 _KEPT = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER"})
 _PASSES_ON = frozenset({"sbatch", "salloc", "srun"})
 """Commands that hand their environment to the job, where our reading aids have no business."""
+_READING = {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0", "LC_ALL": "C.UTF-8"}
+"""Dates as seconds since 1970; the members of an array whole, which are cut after 64 characters else; UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class LocalRunner:
         self._bin = bin
         kept = _without_strays(os.environ if env is None else env)
         self._for_jobs = {**kept, "SLURM_CONF": str(slurm_conf)} if slurm_conf else kept
-        self._for_reading = {**self._for_jobs, "SLURM_TIME_FORMAT": "%s", "LC_ALL": "C.UTF-8"}
+        self._for_reading = {**self._for_jobs, **_READING}
 
     def run(self, argv: tuple[str, ...], *, stdin: str = "", timeout: float = 30) -> Completed:
         """Return what the command left behind; its whole process group is killed when the time is over."""

@@ -24,6 +24,13 @@ from aistation_slurm.slurm.model import (
     User,
 )
 
+QUESTIONS = frozenset({
+    "jobs", "job", "steps", "nodes", "partitions", "reservations", "config", "loaded_qos", "limits_in_use",
+    "controllers", "diag", "qos", "accounts", "users", "associations", "tres", "fair_shares", "history", "step_history",
+    "usage",
+})  # fmt: skip
+"""The name of every question of a `SlurmReader`."""
+
 
 class SlurmReader(Protocol):
     """Asks Slurm and changes nothing.
@@ -129,7 +136,10 @@ class SlurmReader(Protocol):
         ...
 
     def step_history(self, *job_ids: int) -> list[JobStep]:
-        """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too."""
+        """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too.
+
+        The id of an array or of a heterogeneous job means all its members.
+        """
         ...
 
     def usage(self, since: datetime, until: datetime) -> list[Usage]:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -22,10 +22,15 @@ A_ROW = {
     "NumNodes": "1", "NumCPUs": "4", "tres-alloc": "cpu=4,mem=7G,node=1,gres/gpu=2", "PriorityLong": "1", "Nice": "0",
     "RestartCnt": "0", "exit_code": "0", "WorkDir": "/data",
 }  # fmt: skip
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+COMMANDS = ("squeue", "sacct", "scontrol", "sacctmgr", "sdiag", "sshare", "sreport")
 FREE_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 QUESTIONS: list[Callable[[CliReader], object]] = [
     CliReader.jobs, CliReader.nodes, CliReader.partitions, CliReader.config, CliReader.controllers, CliReader.qos,
     CliReader.accounts, CliReader.users, CliReader.associations, CliReader.history, lambda reader: reader.job(7),
+    CliReader.steps, CliReader.reservations, CliReader.limits_in_use, CliReader.diag, CliReader.tres,
+    CliReader.fair_shares, lambda reader: reader.step_history(7),
+    lambda reader: reader.usage(NOON - timedelta(hours=2), NOON),
 ]  # fmt: skip
 
 
@@ -92,7 +97,7 @@ def test_a_mark_is_another_one_each_time_and_no_width_or_comma_to_squeue():
 @given(text=st.one_of(st.text(), st.text("|=\n\x1f aN0", max_size=200)))
 def test_garbage_is_unreadable_and_never_a_traceback(ask, text):
     garbage = Completed(0, text, "")
-    reader = CliReader(Answering(squeue=garbage, sacct=garbage, scontrol=garbage, sacctmgr=garbage))
+    reader = CliReader(Answering(**dict.fromkeys(COMMANDS, garbage)))
     try:
         ask(reader)
     except SlurmUnreadable as error:
@@ -105,7 +110,7 @@ def test_garbage_is_unreadable_and_never_a_traceback(ask, text):
 def test_a_controller_that_is_away_is_unreachable_whatever_is_asked(ask):
     away = Completed(1, "", "slurm_load error: Unable to contact slurm controller (connect failure)\n")
     with pytest.raises(SlurmUnreachable):
-        ask(CliReader(Answering(squeue=away, sacct=away, scontrol=away, sacctmgr=away)))
+        ask(CliReader(Answering(**dict.fromkeys(COMMANDS, away))))
 
 
 def test_a_slurm_without_nodes_partitions_or_jobs_is_an_empty_one():

@@ -16,11 +16,12 @@ QUEUE_FIELDS = (
     "JobID", "ArrayJobID", "ArrayTaskID", "Name", "UserName", "Account", "Partition", "QOS", "State", "Reason",
     "NodeList", "NumNodes", "NumCPUs", "tres-alloc", "PriorityLong", "Nice", "RestartCnt", "exit_code", "SubmitTime",
     "EligibleTime", "StartTime", "EndTime", "TimeUsed", "TimeLimit", "BatchHost", "WorkDir", "STDOUT", "Comment",
+    "admin_comment", "HetJobID", "HetJobOffset", "Dependency", "Feature", "Prefer", "Reservation",
 )  # fmt: skip
 HISTORY_FIELDS = (
     "JobID", "JobIDRaw", "JobName", "User", "Account", "Partition", "QOS", "State", "Reason", "NodeList", "NNodes",
     "NCPUS", "AllocTRES", "ReqTRES", "Priority", "ExitCode", "Submit", "Eligible", "Start", "End", "ElapsedRaw",
-    "TimelimitRaw", "WorkDir", "Comment",
+    "TimelimitRaw", "WorkDir", "Comment", "AdminComment", "Constraints", "Reservation",
 )  # fmt: skip
 MONTHS = timedelta(days=90)
 
@@ -70,6 +71,7 @@ def _queued(row: Row) -> Job:
     job_id, array_task = read_count(row["JobID"]), bare(row["ArrayTaskID"])
     array_job_id = read_count(row["ArrayJobID"]) if array_task else None
     work_dir, batch_host = written(row["WorkDir"]), bare(row["BatchHost"])
+    het_job_id = read_count(row["HetJobID"]) or None
     return Job(
         job_id=job_id,
         array_job_id=array_job_id,
@@ -108,11 +110,19 @@ def _queued(row: Row) -> Job:
             node=batch_host,
         ),
         comment=written(row["Comment"]),
+        admin_comment=written(row["admin_comment"]),
+        het_job_id=het_job_id,
+        het_offset=read_count(row["HetJobOffset"]),
+        dependency=bare(row["Dependency"]),
+        features=bare(row["Feature"]),
+        prefer=bare(row["Prefer"]),
+        reservation=bare(row["Reservation"]),
     )
 
 
 def _remembered(row: Row) -> Job:
     array, _, task = row["JobID"].partition("_")
+    het, _, offset = row["JobID"].partition("+")
     return Job(
         job_id=read_count(row["JobIDRaw"]),
         array_job_id=read_count(array) if task else None,
@@ -138,4 +148,9 @@ def _remembered(row: Row) -> Job:
         time_limit=read_duration(row["TimelimitRaw"]),
         work_dir=row["WorkDir"],
         comment=row["Comment"],
+        admin_comment=row["AdminComment"],
+        het_job_id=read_count(het) if offset else None,
+        het_offset=read_count(offset),
+        features=row["Constraints"],
+        reservation=row["Reservation"],
     )

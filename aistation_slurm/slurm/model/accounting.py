@@ -98,10 +98,14 @@ class FairShare:
     account: str
     user: str = ""
     """Empty: the account itself."""
+    partition: str = ""
+    """Of an association that holds in one partition alone."""
     parent: str = ""
+    """The account above; of a user, the account itself."""
     shares: int | None = 1
-    """RawShares; None where it counts as its parent."""
+    """RawShares; None where it counts as its parent, 0 at the root, of which Slurm tells none."""
     norm_shares: float = 0.0
+    """0 where Slurm counts none, as at the root."""
     usage: int = 0
     """RawUsage: billed seconds, those long ago counting less."""
     effective_usage: float = 0.0

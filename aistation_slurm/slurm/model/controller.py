@@ -67,6 +67,7 @@ class Held:
     submit_jobs: int = 0
     """Running and waiting."""
     tres: Tres = field(default_factory=dict)
+    """Without those of which nothing is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ class AssociationUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QosUse:
-    """What the jobs of one QOS hold now: in all, of each user, of each account."""
+    """What the jobs of one QOS hold now: in all, of each user, of each account; without those who hold nothing."""
 
     name: str
     held: Held = field(default_factory=Held)

@@ -6,10 +6,27 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from aistation_slurm.errors import SlurmError, SlurmUnreadable, UnknownToSlurm
+from aistation_slurm.errors import SlurmError, SlurmRefused, SlurmUnreadable, UnknownToSlurm
 from aistation_slurm.slurm import commands
-from aistation_slurm.slurm.commands import Command
-from aistation_slurm.slurm.model import Account, Association, Controller, Job, Node, Partition, Qos, User
+from aistation_slurm.slurm.commands import Command, RunningStep
+from aistation_slurm.slurm.model import (
+    Account,
+    Association,
+    Controller,
+    Diag,
+    FairShare,
+    Job,
+    JobStep,
+    LimitsInUse,
+    Node,
+    Partition,
+    Qos,
+    Reservation,
+    TresKind,
+    Usage,
+    User,
+)
+from aistation_slurm.slurm.reader import QUESTIONS
 from aistation_slurm.slurm.refusals import refusal
 from aistation_slurm.slurm.runner import Completed, Runner, shown
 
@@ -18,7 +35,10 @@ READ_SECONDS = 30.0
 
 
 class CliReader:
-    """A `SlurmReader` that starts a command for each question."""
+    """A `SlurmReader` that starts a command for each question, for `steps` two."""
+
+    name = "cli"
+    answers = QUESTIONS
 
     def __init__(self, runner: Runner, *, timeout: float = READ_SECONDS) -> None:
         self._runner = runner
@@ -38,6 +58,16 @@ class CliReader:
             raise UnknownToSlurm(f"no job {job_id}")
         return next((job for job in found if job.job_id == job_id), found[0])
 
+    def steps(self) -> list[JobStep]:
+        """Return the steps that run now, of all jobs."""
+        running = self._ask(commands.running_steps())
+        found = self._shown(running)
+        of_arrays = [each for each in running if each.is_of_array]
+        ids = {(each.job_id, each.step_id) for each in found}
+        if any((each.step.job_id, each.step.step_id) in ids for each in of_arrays):
+            return found
+        return found + self._shown(of_arrays, commands.EVERY_JOB)
+
     def nodes(self) -> list[Node]:
         """Return every node."""
         return self._ask(commands.show_nodes())
@@ -46,6 +76,10 @@ class CliReader:
         """Return every partition, hidden ones too."""
         return self._ask(commands.show_partitions())
 
+    def reservations(self) -> list[Reservation]:
+        """Return every reservation, past its start or before it."""
+        return self._ask(commands.show_reservations())
+
     def config(self) -> dict[str, str]:
         """Return the configuration that slurmctld runs with."""
         return self._ask(commands.show_config())
@@ -53,6 +87,10 @@ class CliReader:
     def loaded_qos(self) -> frozenset[str]:
         """Return the names of the QOS that slurmctld itself knows."""
         return self._ask(commands.show_loaded_qos())
+
+    def limits_in_use(self) -> LimitsInUse:
+        """Return what each association and each QOS holds of its limits now, as slurmctld counts it."""
+        return self._ask(commands.show_limits_in_use())
 
     def controllers(self) -> list[Controller]:
         """Return every slurmctld of slurm.conf and whether it answers; does not raise when none does."""
@@ -64,6 +102,10 @@ class CliReader:
             if done.returncode:
                 raise refusal(command.argv, done) from None
             raise
+
+    def diag(self) -> Diag:
+        """Return how slurmctld is doing, and what it was asked how often."""
+        return self._ask(commands.sdiag())
 
     def qos(self) -> list[Qos]:
         """Return every QOS with its limits."""
@@ -81,6 +123,14 @@ class CliReader:
         """Return every association with its own limits, of one cluster or of all."""
         return self._ask(commands.show_associations(cluster))
 
+    def tres(self) -> list[TresKind]:
+        """Return every trackable resource that slurmdbd counts."""
+        return self._ask(commands.show_tres())
+
+    def fair_shares(self) -> list[FairShare]:
+        """Return what fair share makes of every account and user of this cluster."""
+        return self._ask(commands.sshare())
+
     def history(
         self,
         *,
@@ -91,6 +141,23 @@ class CliReader:
     ) -> list[Job]:
         """Return the jobs that slurmdbd remembers; with `duplicates` one for each run of a requeued job."""
         return self._ask(commands.history(user=user, since=since, job_ids=job_ids, duplicates=duplicates))
+
+    def step_history(self, *job_ids: int) -> list[JobStep]:
+        """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too."""
+        return self._ask(commands.step_history(*job_ids)) if job_ids else []
+
+    def usage(self, since: datetime, until: datetime) -> list[Usage]:
+        """Return what each account and user of this cluster used between two hours, by TRES."""
+        if commands.full_hour(until) <= commands.full_hour(since):
+            return []  # sreport would make an hour of it
+        return self._ask(commands.sreport(since, until))
+
+    def _shown(self, running: Sequence[RunningStep], *which: str) -> list[JobStep]:
+        """Return those of them that still run; Slurm refuses to show the steps of no job at all."""
+        try:
+            return self._ask(commands.show_steps(running, *which)) if running else []
+        except SlurmRefused:
+            return []
 
     def _remembered(self, job_id: int, unknown: UnknownToSlurm) -> list[Job]:
         """Return what slurmdbd has; where it can't be asked, what slurmctld said stands."""

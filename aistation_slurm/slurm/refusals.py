@@ -50,7 +50,7 @@ _NOT_ASKED: tuple[_Kind, ...] = (
 _REFUSED: tuple[_Kind, ...] = (
     (QuotaExceeded, r"violates accounting/qos policy|breached requested qos|maxjobcount limit", ""),
     (QuotaExceeded, r"\b(?:Assoc|QOS)(?:Grp|Max|Min)\w+|step limit reached|buffer resource limit", ""),
-    (UnknownToSlurm, r"the reservation: invalid user id|invalid parent account|aren't associated with", ""),
+    (UnknownToSlurm, r"invalid parent account|aren't associated with", ""),
     (NotPermitted, r"permission denied|access denied|have privilege|user's group not permitted", ""),
     (NotPermitted, r"invalid user id\s*(?:$|;|for job)|coordinators can not", ""),
     (NotPermitted, r"(?:only|must be).*\b(?:root|operator|administrator|super ?user)", ""),
@@ -63,7 +63,11 @@ _REFUSED: tuple[_Kind, ...] = (
     (UnknownToSlurm, r"bad qos|no tres known|requested reservation is invalid|can't find|no such", ""),
     (SlurmRefused, r"try again|not available right now|presently disabled|submissions disabled|can not start", _LATER),
     (InvalidRequest, r"invalid|unrecogni[sz]ed|unknown|unsupported|not supported|not available|unable to open", ""),
-    (InvalidRequest, r"already|no longer pending|is pending|is not|more .*than|exceeds|larger than|must", ""),
+    (
+        InvalidRequest,
+        r"already|no longer pending|is pending|is in held|is not|more .*than|exceeds|larger than|must",
+        "",
+    ),
     (InvalidRequest, r"too (?:large|long|wide|many)", ""),
     (InvalidRequest, r"not look like a batch script|\bspecifi|incorrect|bad\b|unacceptable|missing|requires?\b", ""),
     (InvalidRequest, r"not permitted on individual|not in this partition|not subset|not persistent|no changes", ""),

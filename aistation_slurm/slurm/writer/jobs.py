@@ -212,8 +212,8 @@ def _whose(job: Job) -> tuple[str, ...]:
 
 def _is_over(done: Completed) -> bool:
     """True where scancel only complains that jobs are gone already."""
-    complaints = complaints_in(done.stderr)
-    return bool(complaints) and all(_OVER.search(line) for line in complaints)
+    complaints = re.findall(r"^scancel: error: (.*)", done.stderr, re.MULTILINE)  # a job's name may hold line breaks
+    return bool(complaints) and all(_OVER.search(each) for each in complaints)
 
 
 def _is_in_the_queue(done: Completed) -> bool:

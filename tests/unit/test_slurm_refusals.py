@@ -109,7 +109,7 @@ def test_who_could_not_be_asked_is_unreachable_with_a_hint(text):
         ("Error creating the reservation: Duplicate reservation name\n", InUse),
         ("Error creating the reservation: Requested reservation overlaps with another reservation\n", InUse),
         ("Error creating the reservation: Requested nodes are busy\n", InUse),
-        ("Error creating the reservation: Invalid user id\n", UnknownToSlurm),
+        ("Error creating the reservation: Invalid user id\n", NotPermitted),
         ("scancel: error: Invalid user name: nobodyxx\n", UnknownToSlurm),
         (" Can't modify because these users aren't associated with new default account 'nope'...\n", UnknownToSlurm),
         ("slurm_update error: Active features not subset of available features\n", InvalidRequest),

@@ -40,6 +40,8 @@ _NOT_ASKED: tuple[_Kind, ...] = (
     (SlurmUnreachable, r"socket timed out|zero bytes were transmitted|zero length message", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"message (?:send|receive) failure|failed to send entire|broken pipe", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"header lengths are longer|communication shutdown|transport endpoint", _SAYS_SLURMCTLD),
+    (SlurmUnreachable, r"missing socket error|slurm_(?:msg_sendto|receive_msgs?|send_\w+|unpack_\w+)", _SAYS_SLURMCTLD),
+    (SlurmUnreachable, r"operation timed out|resource temporarily unavailable|bad file descriptor", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"no route to host|network is unreachable|name or service not known", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"standby mode|can't find an address|unable to resolve (?:\"|')", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"rate limit exceeded", _LATER),
@@ -77,6 +79,8 @@ _NO_COMPLAINT = re.compile(
     r"\S+: No error$|\w+: (?:[a-z_]+/[a-z_]+: |Terminating |Signal \d+ to |Job is in transitional state)"
 )
 """That one member of an array was changed, and what scancel tells with --verbose."""
+_BROKEN_OFF = re.compile(r"^\w+: error: .*(?:\bDBD_\w+|response is not type)", re.MULTILINE)
+"""The question to slurmdbd that got no answer, or a wrong one (dbd_conn.c, accounting_storage_slurmdbd.c)."""
 _SPEAKER = re.compile(
     r"^(?:[A-Za-z]\w*: )?(?:error: |fatal: )?"
     r"(?:Batch job submission failed: |allocation failure: |slurm_\w+ error: ?)?"
@@ -93,6 +97,22 @@ def refusal(argv: tuple[str, ...], done: Completed) -> SlurmError:
         if re.search(pattern, said, re.IGNORECASE):
             return kind(said, where=shown(argv), hint=hint)
     return SlurmRefused(said or f"ended with status {done.returncode}, and did not say why", where=shown(argv))
+
+
+def broken_off(argv: tuple[str, ...], done: Completed) -> SlurmError | None:
+    """Return the error where a command calls itself successful though slurmdbd was gone in the middle of its answer.
+
+    sacct then prints no job at all, and sacctmgr leaves out the names that it had still to ask for, both with status 0
+    (22.05.8). A complaint of another kind may be one that was overcome, such as a second try at munged.
+    """
+    if done.returncode or not _BROKEN_OFF.search(done.stderr):
+        return None
+    error = refusal(argv, done)
+    return SlurmUnreachable(error.text, where=error.where, hint=_SAYS_SLURMDBD) if _is_vague(error) else error
+
+
+def _is_vague(error: SlurmError) -> bool:
+    return type(error) is SlurmRefused
 
 
 def _signal_name(number: int) -> str:

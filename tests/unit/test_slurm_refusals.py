@@ -14,7 +14,7 @@ from aistation_slurm.errors import (
     SlurmUnreachable,
     UnknownToSlurm,
 )
-from aistation_slurm.slurm.refusals import refusal
+from aistation_slurm.slurm.refusals import broken_off, refusal
 from aistation_slurm.slurm.runner import Completed
 
 POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
@@ -32,6 +32,8 @@ def said(text: str, *, returncode: int = 1) -> SlurmError:
         "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n",
         "slurm_load_jobs error: Socket timed out on send/recv operation\n",
         "slurm_load_jobs error: Zero Bytes were transmitted or received\n",
+        "scontrol: error: slurm_msg_sendto: address:port=10.0.0.1:6817 msg_type=1: Unexpected missing socket error\n",
+        "slurm_load_jobs error: Broken pipe\n",
         "slurm_load_jobs error: Slurm backup controller in standby mode\n",
         "slurm_load_jobs error: Protocol authentication error\n",
         "slurm_load_jobs error: Incompatible versions of client and server code\n",
@@ -151,6 +153,23 @@ def test_a_command_that_was_killed_was_not_refused_by_slurm():
     assert type(error) is SlurmUnreachable
     assert error.text == "was ended by SIGKILL: half a wo"
     assert type(said("", returncode=-11)) is SlurmUnreachable
+
+
+READ = "sacct: error: _slurm_persist_recv_msg: only read 28 of 11087 bytes\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (READ + "sacct: error: Getting response to message type: DBD_GET_JOBS_COND\n", SlurmUnreachable),
+        ("sacct: error: DBD_GET_JOBS_COND failure: Unspecified error\n", SlurmUnreachable),
+        ("sacctmgr: error: DBD_GET_QOS failure: Access/permission denied\n", NotPermitted),
+        ("sacct: error: Munge encode failed: Failed to access socket: No such file (retrying ...)\n", type(None)),
+        ("", type(None)),
+    ],
+)
+def test_a_success_that_was_cut_off_from_slurmdbd_is_none(text, kind):
+    assert type(broken_off(("sacct",), Completed(0, "", text))) is kind
 
 
 def test_what_scancel_tells_beside_its_complaint_is_no_part_of_it():

@@ -27,7 +27,7 @@ from aistation_slurm.slurm.model import (
     User,
 )
 from aistation_slurm.slurm.reader import QUESTIONS
-from aistation_slurm.slurm.refusals import refusal
+from aistation_slurm.slurm.refusals import broken_off, refusal
 from aistation_slurm.slurm.runner import Completed, Runner, shown
 
 T = TypeVar("T")
@@ -170,6 +170,8 @@ class CliReader:
         done = self._runner.run(command.argv, timeout=self._timeout)
         if done.returncode:
             raise refusal(command.argv, done)
+        if error := broken_off(command.argv, done):
+            raise error
         return self._read(command, done)
 
     def _read(self, command: Command[T], done: Completed) -> T:

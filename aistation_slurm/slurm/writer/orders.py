@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from aistation_slurm.errors import InvalidRequest
-from aistation_slurm.slurm.refusals import refusal
+from aistation_slurm.slurm.refusals import broken_off, refusal
 from aistation_slurm.slurm.runner import Completed, Runner
 
 WRITE_SECONDS = 60.0
@@ -31,6 +31,8 @@ class Orders:
         done = self._runner.run(argv, stdin=stdin, timeout=self._timeout)
         if done.returncode and not (is_done and is_done(done)):
             raise refusal(argv, done)
+        if error := broken_off(argv, done):
+            raise error
         return done
 
 

@@ -69,7 +69,7 @@ class LocalRunner:
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
             raise SlurmUnreachable(
-                f"no answer within {timeout:g} s",
+                f"no answer within {timeout:g} s{_last_words(error)}",
                 where=shown(argv),
                 hint="is slurmctld alive? `scontrol ping` says so; see its log",
             ) from error
@@ -99,6 +99,14 @@ class LocalRunner:
 def shown(argv: tuple[str, ...]) -> str:
     """Return the command line as a person can read it: a list of fields, or what can't be printed, is `...`."""
     return " ".join(shlex.quote(word) if word.isprintable() and len(word) <= 60 else "..." for word in argv)
+
+
+def _last_words(error: subprocess.TimeoutExpired) -> str:
+    """Return what the command last complained about, such as a munged that is away."""
+    said: bytes = error.stderr if isinstance(error.stderr, bytes) else b""
+    lines = said.decode(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f"; it last said: {last}" if last else ""
 
 
 def _without_strays(env: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aistation_slurm.devcluster.paths import Paths
-from aistation_slurm.devcluster.record import ClusterRecord, NodeRecord
+from aistation_slurm.devcluster.record import INSTALLED, ClusterRecord, NodeRecord
+from aistation_slurm.devcluster.release import plugin_dir
 from aistation_slurm.render import Raw, slurm_line
 from aistation_slurm.spec import ClusterSpec, GpuGroup
 
@@ -99,7 +100,14 @@ def _fixed(paths: Paths, record: ClusterRecord) -> dict[str, str]:
         "AccountingStorageHost": record.address,
         "AccountingStoragePort": str(record.ports.slurmdbd),
         "AccountingStoragePass": str(paths.munge_socket),  # for slurmdbd it is this, not AuthInfo (man slurm.conf)
+        **_plugins(paths),
     }
+
+
+def _plugins(paths: Paths) -> dict[str, str]:
+    """Return where the plugins are, if Slurm may not know: it was moved here from where it was built to be."""
+    folder = plugin_dir(paths)
+    return {"PluginDir": str(folder)} if folder else {}
 
 
 def node_lines(record: ClusterRecord, spec: ClusterSpec) -> Iterator[dict[str, object]]:
@@ -140,7 +148,7 @@ def cgroup_conf(version: tuple[int, int], track: str) -> str:
 
 
 def slurm_version(said: str) -> tuple[int, int]:
-    """Return (22, 5) of `slurm-wlm 22.05.8`, what `slurmd -V` says."""
+    """Return (22, 5) of `22.05.8`."""
     found = re.search(r"(\d+)\.(\d+)", said)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
@@ -162,6 +170,7 @@ def slurmdbd_conf(paths: Paths, record: ClusterRecord, password: str) -> str:
         "StorageUser": "slurm",
         "StoragePass": password,
         "StorageLoc": "slurm_acct_db",
+        **_plugins(paths),
     }
     return PREAMBLE + "\n".join(slurm_line({key: value}) for key, value in pairs.items()) + "\n"
 
@@ -170,6 +179,7 @@ def settings_toml(paths: Paths, record: ClusterRecord) -> str:
     """Return aistation.toml: the settings with which our own programs serve this cluster."""
     heartbeat = f"{record.address}:{record.ports.heartbeat}"
     text = json.dumps  # a JSON string is a TOML string
+    slurm = "" if record.slurm == INSTALLED else f"bin = {text(str(paths.slurm / 'bin'))}\n"
     return f"""{PREAMBLE}cluster_file = {text(str(paths.spec))}
 database = {text(f"sqlite:///{paths.state / 'aistation' / 'aistation.db'}")}
 run_dir = {text(str(paths.run / "aistation"))}
@@ -179,7 +189,7 @@ simulated = true
 [slurm]
 conf = {text(str(paths.slurm_conf))}
 gpu_device = {text(str(paths.devices / "nvidia"))}
-
+{slurm}
 [daemon]
 heartbeat = {text(heartbeat)}
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 
 from aistation_slurm.devcluster import services
 from aistation_slurm.devcluster.daemons import Service, start, wait_ready
@@ -35,13 +36,19 @@ class DevCluster:
     def env(self, path: str | None = None) -> dict[str, str]:
         """Return what a shell needs in order to use the cluster; `path` is the PATH to add to, else the caller's."""
         path = os.environ.get("PATH", "/usr/bin:/bin") if path is None else path
-        here = os.path.dirname(sys.executable)
-        added = [each for each in (here, "/usr/sbin", "/sbin") if each not in path.split(":")]
         return {
             "SLURM_CONF": str(self.paths.slurm_conf),
             "AISTATION_CONFIG": str(self.paths.config),
-            "PATH": ":".join([*added, path]),
+            "PATH": ":".join(self._folders(path)),
         }
+
+    def _folders(self, path: str) -> list[str]:
+        """Return the folders of PATH: a Slurm of the cluster's own comes first, another cluster's is left out."""
+        slurms = str(self.paths.base / "*" / "slurm" / "*bin")
+        before = [each for each in path.split(":") if not fnmatch(each, slurms)]
+        own = [str(self.paths.slurm / each) for each in ("bin", "sbin")] if self.paths.slurm.is_symlink() else []
+        here = os.path.dirname(sys.executable)
+        return [*own, *(each for each in (here, "/usr/sbin", "/sbin") if each not in before), *before]
 
     def running(self) -> dict[str, Process]:
         """Return its daemons that live, by name."""

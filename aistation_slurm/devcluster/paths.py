@@ -12,7 +12,7 @@ from aistation_slurm.settings import DEV_ROOT
 DEFAULT_NAME = "dev"
 # 40 characters at most: a Unix socket's path holds 107.
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_RESERVED = {"home"}
+_RESERVED = {"home", "releases"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,11 @@ class Paths:
     def mysql(self) -> Path:
         """MariaDB's data."""
         return self.root / "mysql"
+
+    @property
+    def slurm(self) -> Path:
+        """A link to the Slurm that it runs (`bin`, `sbin`, `lib/slurm`); not there if that is the installed one."""
+        return self.root / "slurm"
 
     @property
     def devices(self) -> Path:
@@ -107,7 +112,7 @@ def paths_of(name: str, base: Path = DEV_ROOT) -> Paths:
     if not _NAME.fullmatch(name) or name in _RESERVED:
         raise DevClusterError(
             f"a cluster can't be called {name!r}",
-            hint="take up to 40 lower-case letters, digits and '-', a letter first; not 'home'",
+            hint="take up to 40 lower-case letters, digits and '-', a letter first; not 'home' or 'releases'",
         )
     return Paths(name, base)
 

@@ -15,6 +15,7 @@ from aistation_slurm.devcluster.database import mariadbd_argv
 from aistation_slurm.devcluster.network import NAMESPACES
 from aistation_slurm.devcluster.paths import Paths
 from aistation_slurm.devcluster.record import ClusterRecord, NodeRecord
+from aistation_slurm.devcluster.release import program
 
 MUNGE_USER = "munge"
 # slurmrestd refuses to be root or SlurmUser.
@@ -43,28 +44,29 @@ def mariadbd(paths: Paths, record: ClusterRecord) -> Service:
 def slurmdbd(paths: Paths, record: ClusterRecord) -> Service:
     """Return slurmdbd; the first time it makes its tables."""
     ready = partial(answers, record.address, record.ports.slurmdbd)
-    return Service("slurmdbd", (find("slurmdbd"), "-D"), paths.log / "slurmdbd.out", user=SLURM_USER,
+    return Service("slurmdbd", (program(paths, "slurmdbd"), "-D"), paths.log / "slurmdbd.out", user=SLURM_USER,
                    env=slurm_env(paths), ready=ready, patience=90)  # fmt: skip
 
 
 def slurmctld(paths: Paths, record: ClusterRecord) -> Service:
     """Return slurmctld."""
     ready = partial(answers, record.address, record.ports.slurmctld)
-    return Service("slurmctld", (find("slurmctld"), "-D"), paths.log / "slurmctld.out", user=SLURM_USER,
+    return Service("slurmctld", (program(paths, "slurmctld"), "-D"), paths.log / "slurmctld.out", user=SLURM_USER,
                    env=slurm_env(paths), ready=ready, patience=60)  # fmt: skip
 
 
 def slurmrestd(paths: Paths) -> Service:
     """Return slurmrestd, on a Unix socket only."""
     path = paths.run / "slurmrestd" / "slurmrestd.socket"
-    argv = (find("slurmrestd"), "-a", "rest_auth/local", f"unix:{path}")
+    argv = (program(paths, "slurmrestd"), "-a", "rest_auth/local", f"unix:{path}")
     return Service("slurmrestd", argv, paths.log / "slurmrestd.out", user=REST_USER, env=slurm_env(paths),
                    ready=partial(listens, path))  # fmt: skip
 
 
 def slurmd(paths: Paths, record: ClusterRecord, node: NodeRecord) -> Service:
     """Return the node's slurmd, in the node's network namespace where it has one."""
-    argv = (find("slurmd"), "-D", "-N", node.name)
+    stepd = program(paths, "slurmstepd")  # else it takes the one of where it was built to be
+    argv = (program(paths, "slurmd"), "-D", "-N", node.name, "-d", stepd)
     return Service(f"slurmd:{node.name}", argv, paths.log / f"slurmd.{node.name}.out",
                    node=node.name, netns=_netns(record, node), env=slurm_env(paths))  # fmt: skip
 

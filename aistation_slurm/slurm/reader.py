@@ -110,7 +110,10 @@ class SlurmReader(Protocol):
         ...
 
     def associations(self, cluster: str | None = None) -> list[Association]:
-        """Return every association with its own limits, of one cluster or of all."""
+        """Return every association with its limits, of one cluster or of all.
+
+        Those of each job (`max_*`), and the QOS, are its account's where it has none of its own, as sacctmgr has it.
+        """
         ...
 
     def tres(self) -> list[TresKind]:

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from aistation_slurm.errors import NotPermitted, QuotaExceeded, SlurmRefused, SlurmUnreachable, UnknownToSlurm
-from aistation_slurm.settings import SlurmSettings
 from aistation_slurm.slurm.connect import Slurm, connect
 from aistation_slurm.slurm.marks import MARK
 from aistation_slurm.slurm.model import Job
@@ -226,7 +225,7 @@ def test_a_slurm_that_is_not_there_is_unreachable_within_its_time(tmp_path, stat
     away.write_text("\n".join([*elsewhere, "SlurmctldPort=1", "MessageTimeout=2", ""]))
     begin = time.monotonic()
     with pytest.raises(SlurmUnreachable):
-        connect(SlurmSettings(conf=away)).read.nodes()
+        connect(station.settings.slurm.model_copy(update={"conf": away})).read.nodes()
     assert time.monotonic() - begin < 35
 
 

@@ -45,7 +45,7 @@ def show_users() -> Command[list[User]]:
 
 
 def show_associations(cluster: str | None = None) -> Command[list[Association]]:
-    """Every association with its own limits, of one cluster or of all; parents stand before their children."""
+    """Every association with its limits, of one cluster or of all; parents stand before their children."""
     return _show("association", ASSOCIATION_FIELDS, _association, *((f"cluster={cluster}",) if cluster else ()))
 
 

@@ -120,7 +120,7 @@ class CliReader:
         return self._ask(commands.show_users())
 
     def associations(self, cluster: str | None = None) -> list[Association]:
-        """Return every association with its own limits, of one cluster or of all."""
+        """Return every association with its limits, of one cluster or of all."""
         return self._ask(commands.show_associations(cluster))
 
     def tres(self) -> list[TresKind]:

@@ -35,7 +35,11 @@ _NOT_ASKED: tuple[_Kind, ...] = (
     (SlurmUnreachable, r"munge (?:en|de)code failed|if munged is up|munge\.socket", _SAYS_MUNGE),
     (SlurmUnreachable, r"authentication (?:error|credential|agent)|auth_g_\w+|unpack credential", _SAYS_MUNGE),
     (SlurmUnreachable, r"slurm_persist|\bslurmdbd\b|unable to connect to database|database connection", _SAYS_SLURMDBD),
-    (SlurmUnreachable, r"unable to contact (?:the )?slurm|controller not responding", _SAYS_SLURMCTLD),
+    (
+        SlurmUnreachable,
+        r"unable to contact (?:the )?slurm|controller not responding|restore slurmctld",
+        _SAYS_SLURMCTLD,
+    ),
     (SlurmUnreachable, r"connection (?:refused|reset|failure|timed out|rejected|forced closed)", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"socket timed out|zero bytes were transmitted|zero length message", _SAYS_SLURMCTLD),
     (SlurmUnreachable, r"message (?:send|receive) failure|failed to send entire|broken pipe", _SAYS_SLURMCTLD),
@@ -81,6 +85,7 @@ _NO_COMPLAINT = re.compile(
 """That one member of an array was changed, and what scancel tells with --verbose."""
 _BROKEN_OFF = re.compile(r"^\w+: error: .*(?:\bDBD_\w+|response is not type)", re.MULTILINE)
 """The question to slurmdbd that got no answer, or a wrong one (dbd_conn.c, accounting_storage_slurmdbd.c)."""
+_LAST_LINES = 6
 _SPEAKER = re.compile(
     r"^(?:[A-Za-z]\w*: )?(?:error: |fatal: )?"
     r"(?:Batch job submission failed: |allocation failure: |slurm_\w+ error: ?)?"
@@ -122,9 +127,10 @@ def _signal_name(number: int) -> str:
 def what_it_said(done: Completed) -> str:
     """Return the command's complaint as one line: each of its lines once, without the speaker's name.
 
-    sacctmgr complains on stdout too; what others print there is no complaint.
+    sacctmgr complains on stdout too, and so does `scontrol show config` below the configuration.
     """
-    lines = [_SPEAKER.sub("", line).strip() for line in complaints_in(done.stderr) or complaints_in(done.stdout)]
+    complaints = complaints_in(done.stderr) or complaints_in(done.stdout)[-_LAST_LINES:]
+    lines = [_SPEAKER.sub("", line).strip() for line in complaints]
     return "; ".join(dict.fromkeys(line for line in lines if line))
 
 

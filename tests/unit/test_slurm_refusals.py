@@ -186,6 +186,14 @@ def test_what_sacctmgr_complains_about_on_stdout_is_heard():
     assert type(refusal(("sacctmgr",), done)) is NotPermitted
 
 
+def test_a_configuration_above_the_complaint_is_none_of_it():
+    down = "Slurmctld(primary) at vm is DOWN\n*****\n** RESTORE SLURMCTLD DAEMON TO SERVICE **\n*****\n"
+    done = Completed(1, "".join(f"Key{each} = in use\n" for each in range(100)) + "\n" + down, "")
+    error = refusal(("scontrol", "show", "config"), done)
+    assert type(error) is SlurmUnreachable
+    assert len(error.text) < 300
+
+
 @given(st.text(), st.integers(1, 255))
 def test_whatever_it_says_is_an_error_of_the_tree(text, returncode):
     assert isinstance(said(text, returncode=returncode), SlurmError)

@@ -76,7 +76,11 @@ _REFUSED: tuple[_Kind, ...] = (
     ),
     (InvalidRequest, r"too (?:large|long|wide|many)", ""),
     (InvalidRequest, r"not look like a batch script|\bspecifi|incorrect|bad\b|unacceptable|missing|requires?\b", ""),
-    (InvalidRequest, r"not permitted on individual|not in this partition|not subset|not persistent|no changes", ""),
+    (
+        InvalidRequest,
+        r"not permitted on individual|not in this partition|not subset|dependency problem|not persistent|no changes",
+        "",
+    ),
     (InvalidRequest, r"can ?not|can't|can only|\blacks\b|\bloop\b|duplicate|circular|not heterogen", ""),
 )
 _NO_COMPLAINT = re.compile(

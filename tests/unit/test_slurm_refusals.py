@@ -1,5 +1,8 @@
 """What Slurm says when it can't or won't: words of real answers (22.05.8) and of slurm_errno.c up to 26.05."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -132,6 +135,20 @@ def test_who_could_not_be_asked_is_unreachable_with_a_hint(text):
 )
 def test_each_refusal_is_of_its_kind(text, kind):
     assert type(said(text)) is kind
+
+
+RECORDED = Path(__file__).parents[1] / "recorded" / "refusals"
+REFUSALS = [
+    pytest.param(each, id=f"{path.stem}-{each['name']}")
+    for path in sorted(RECORDED.glob("*.json"))
+    for each in json.loads(path.read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize("each", REFUSALS)
+def test_what_a_real_slurm_refused_is_of_the_kind_that_a_person_says(each):
+    error = refusal(tuple(each["argv"]), Completed(each["returncode"], each["stdout"], each["stderr"]))
+    assert (type(error).__name__, each["returncode"] != 0) == (each["kind"], True)
 
 
 def test_the_limit_that_was_hit_and_what_a_plugin_told_the_user_are_in_the_text():

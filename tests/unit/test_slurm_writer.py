@@ -8,6 +8,7 @@ import pytest
 from aistation_slurm.errors import (
     InvalidRequest,
     NotPermitted,
+    SlurmError,
     SlurmRefused,
     SlurmUnreachable,
     SlurmUnreadable,
@@ -392,6 +393,7 @@ MAKE_SURE = "Make sure the accounts requested here have been added to the system
         (" Removing Coordinators with user name\n  ann\n From Account(s)\n  face\n Nothing removed\n", ""),
         ("", "sacctmgr: error: Request didn't affect anything\n"),
         ("", " Error with request: Data has not changed since time specified\n"),
+        (" Nothing new added.\n", "sacctmgr: error: Getting response to message type: DBD_FINI\n"),
     ],
 )
 def test_what_is_so_already_in_slurmdbd_is_no_error_on_any_release(stdout, stderr):
@@ -412,6 +414,13 @@ def test_what_is_so_already_in_slurmdbd_is_no_error_on_any_release(stdout, stder
 def test_a_name_that_slurmdbd_does_not_know_is_an_error_though_nothing_was_added(stdout, stderr):
     with pytest.raises(UnknownToSlurm, match="nope"):
         SlurmWriter(Scripted(returncode=1, stdout=stdout, stderr=stderr)).sacctmgr("add", "user", "ann", "account=nope")
+
+
+def test_a_change_whose_end_slurmdbd_did_not_confirm_is_none():
+    said = "sacctmgr: error: Getting response to message type: DBD_FINI\n"
+    for returncode in (0, 1):
+        with pytest.raises(SlurmError):
+            SlurmWriter(Scripted(returncode=returncode, stdout=" Adding QOS(s)\n  big\n", stderr=said)).add_qos("big")
 
 
 def test_a_controller_that_answers_is_up():

@@ -10,7 +10,7 @@ from typing import Any, TypedDict, Unpack
 from aistation_slurm.errors import InvalidRequest, UnknownToSlurm
 from aistation_slurm.slurm.marks import MARK
 from aistation_slurm.slurm.model import Account, Association, Limits, Qos
-from aistation_slurm.slurm.refusals import refusal
+from aistation_slurm.slurm.refusals import complaints_in, refusal
 from aistation_slurm.slurm.runner import Completed, shown
 from aistation_slurm.slurm.writer.limits import ASSOCIATION_LIMITS, NOTHING, QOS_LIMITS, limit_words
 from aistation_slurm.slurm.writer.orders import Orders, listed, one_name
@@ -20,6 +20,8 @@ _NOTHING_TO_DO = re.compile(
     r"(?:sacctmgr: error: )?(?:Nothing (?:new added|added|modified|deleted|removed)\.?|Already existing .*"
     r"|Request didn't affect anything|Error with request: Data has not changed since time specified)"
 )
+_HUNG_UP = "sacctmgr: error: Getting response to message type: DBD_FINI"
+"""What sacctmgr 26.05 may say beside a refusal: that slurmdbd hung up before it was told to take back nothing."""
 _COMPLAINT = re.compile(r"no (?:parent )?account|doesn't exist|denied|problem|unknown|skipping", re.IGNORECASE)
 _ERROR = re.compile(r"^sacctmgr: error: ", re.MULTILINE)
 
@@ -238,7 +240,7 @@ def _text(value: str) -> str:
 
 def _is_so_already(done: Completed) -> bool:
     """True where sacctmgr found nothing to do, and complains about nothing."""
-    complaints = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    complaints = [line for line in complaints_in(done.stderr) if line != _HUNG_UP]
     if _COMPLAINT.search(done.stdout) or not all(_NOTHING_TO_DO.fullmatch(line) for line in complaints):
         return False
     return bool(complaints) or any(_NOTHING_TO_DO.fullmatch(line.strip()) for line in done.stdout.splitlines())

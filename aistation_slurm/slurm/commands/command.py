@@ -4,7 +4,8 @@
 the fields are set apart by a mark that is drawn anew for each call: nobody can have written it into a name before.
 
 *Keyed* (scontrol -o): `Key=value` in an order that Slurm chooses, values with blanks and `=` in them. Only the keys
-that we know are looked for, and the first of each counts: Slurm prints what a person wrote (Reason, Comment) last.
+that we know are looked for, and the first of each counts: Slurm prints what a person wrote (Reason, Comment) last, and
+after it nothing but what is known to follow.
 """
 
 from __future__ import annotations
@@ -93,10 +94,11 @@ def piped(text: str, fields: Sequence[str]) -> list[Row]:
     return found
 
 
-def keyed(line: str, keys: Sequence[str], *, needs: Sequence[str]) -> Row:
+def keyed(line: str, keys: Sequence[str], *, needs: Sequence[str], written: Sequence[str] = ()) -> Row:
     """Return the known keys of `Key=value Key=value`; a key that is not there is not in the answer.
 
-    A key that was seen already is no key but a part of somebody's text, such as `Reason=was State=IDLE before`.
+    A key that was seen already is no key but a part of somebody's text, such as `Reason=was State=IDLE before`. So is,
+    after one of those that a person's words follow (`written`, in the order in which they are printed), every other.
 
     Raises:
         SlurmUnreadable: one of those that it needs is not there.
@@ -104,7 +106,7 @@ def keyed(line: str, keys: Sequence[str], *, needs: Sequence[str]) -> Row:
     row: Row = {}
     key, start = "", 0
     for match in _pattern(tuple(keys)).finditer(line):
-        if match[1] in row or match[1] == key:
+        if match[1] in row or match[1] == key or (key in written and match[1] not in _after(key, written)):
             continue
         if key:
             row[key] = line[start : match.start()].strip()
@@ -114,6 +116,10 @@ def keyed(line: str, keys: Sequence[str], *, needs: Sequence[str]) -> Row:
     if missing := [each for each in needs if each not in row]:
         raise SlurmUnreadable(f"no {' nor '.join(missing)} in {_short(line)}")
     return row
+
+
+def _after(key: str, written: Sequence[str]) -> Sequence[str]:
+    return written[list(written).index(key) + 1 :]
 
 
 def records(text: str, first_key: str) -> Iterator[str]:

@@ -21,7 +21,9 @@ def show_reservations() -> Command[list[Reservation]]:
     """Every reservation, before its start too; none is an answer."""
     return Command(
         ("scontrol", "-a", "-o", "show", "reservation"),
-        read=lambda text: [_reservation(keyed(each, KEYS, needs=NEEDED)) for each in records(text, NEEDED[0])],
+        read=lambda text: [
+            _reservation(keyed(record, KEYS, needs=NEEDED, written=("Comment",))) for record in records(text, NEEDED[0])
+        ],
     )
 
 

@@ -170,6 +170,7 @@ def _keep_programs(root: Path, prefix: Path) -> Iterator[Path]:
     """Move Slurm's programs into `bin` and `sbin`, yield them; Debian puts alternatives of some under `NAME-wlm`."""
     for folder in ("bin", "sbin"):
         (prefix / folder).mkdir()
+        (prefix / folder).chmod(0o755)  # users run them, whatever our umask
         for path in sorted((root / "usr" / folder).iterdir()):
             if path.is_file() and not path.is_symlink() and _LINKED in path.read_bytes():
                 yield path.rename(prefix / folder / path.name.removesuffix("-wlm"))

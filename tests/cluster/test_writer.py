@@ -384,3 +384,15 @@ def test_an_order_comes_back_within_its_time(slurm):
     with pytest.raises(UnknownToSlurm):
         slurm.write.hold(NO_JOB)
     assert time.monotonic() - begin < 60
+
+
+def test_a_whole_array_is_cancelled_by_its_number_on_the_command_line(station, slurm, submit, wait_for):
+    def cancel(*job_ids: int) -> list[str]:
+        argv = ("aistation", "job", "cancel", *map(str, job_ids))
+        return station.exec(argv, user="ann", cwd=Path("/tmp")).stderr.splitlines()
+
+    array, alone = submit("--array=0-3", "--gres=gpu:1"), submit("--hold")
+    wait_for(lambda: any(each.state is JobState.RUNNING for each in members(slurm, array)))
+    assert cancel(array, alone) == [f"{array} cancelled", f"{alone} cancelled"]
+    wait_for(lambda: not {array, alone} & {each.array_job_id or each.job_id for each in slurm.read.jobs()})
+    assert cancel(array, alone) == [f"{each} was over already (CANCELLED)" for each in (array, alone)]

@@ -139,6 +139,16 @@ def test_a_job_is_not_cancelled_by_its_id_alone(slurm, submit):
     assert slurm.write.scancel(job)
 
 
+def test_a_heterogeneous_job_is_cancelled_by_its_first_part_as_a_whole(slurm, as_ann, submit):
+    first = submit("--hold", "-N1", ":", "-N1", "-J", "another-name")
+    parts = sorted((each for each in slurm.read.jobs() if each.het_job_id == first), key=lambda each: each.het_offset)
+    assert [each.het_offset for each in parts] == [0, 1]
+    with pytest.raises(InvalidRequest, match=str(first)):
+        as_ann.write.scancel(parts[1])
+    assert as_ann.write.scancel(parts[0])
+    assert not [each for each in slurm.read.jobs() if each.het_job_id == first]
+
+
 def test_a_signal_reaches_the_job_and_does_not_end_it(slurm, as_ann, ann, wait_for):
     job_id = ann.sbatch("trap 'echo got it' USR1; echo ready; while :; do sleep 0.1; done")
     wait_for(lambda: "ready" in ann.output(job_id))

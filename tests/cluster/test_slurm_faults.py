@@ -328,7 +328,6 @@ CUTS = (0, 3, 50, 400, 1500, 3000)
 
 
 def test_half_an_answer_is_never_taken_for_the_whole(station, conf, reader, writer, ann, wait_for):
-    """One test for all cuts: slurmctld 24.11.5 stands still for some seconds where a line was cut."""
     job_id = ann.sbatch("sleep 300", "--gres=gpu:1", "--comment", "x" * 500)
     ann.sbatch("sleep 300", "--array=1-5", "--begin=now+1hour")
     wait_for(lambda: station.job(job_id).state is JobState.RUNNING)

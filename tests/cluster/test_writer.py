@@ -330,7 +330,11 @@ def test_a_team_and_its_member_are_made_limited_and_taken_away(slurm, tidy):
     assert not slurm.write.add_user("ann", account=ACCOUNT, cluster=cluster)
     assert (association().limits, association().share) == (limits, 5)
     assert (association("ann").limits, set(association("ann").qos)) == (own, {"normal", QOS})
-    slurm.write.modify_association(association(), limits=Limits(grp_jobs=4), share=6)
+    slurm.write.modify_association(association(), limits=Limits(grp_jobs=4), share=6, parent="face")
+    assert association().parent == "face"
+    slurm.write.modify_association(association(), parent="root")
+    with pytest.raises(UnknownToSlurm):
+        slurm.write.modify_association(association(), parent=NOBODY)
     slurm.write.modify_association(association("ann"), limits=Limits(), share=None, qos=(QOS,), default_qos=QOS)
     ann = association("ann")
     assert (association().limits, association().share) == (Limits(grp_jobs=4), 6)

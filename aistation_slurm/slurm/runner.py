@@ -23,6 +23,8 @@ PIECE = 32 * 1024
 """Bytes that are handed on in one go."""
 _PASSES_ON = frozenset({"sbatch", "salloc", "srun"})
 """Commands that hand their environment to the job, where our reading aids have no business."""
+_READING = {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0", "LC_ALL": "C.UTF-8"}
+"""Dates as seconds since 1970; the members of an array whole, which are cut after 64 characters else; UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class LocalRunner:
         self._bin = bin
         kept = _without_strays(os.environ if env is None else env)
         self._for_jobs = {**kept, "SLURM_CONF": str(slurm_conf)} if slurm_conf else kept
-        self._for_reading = {**self._for_jobs, "SLURM_TIME_FORMAT": "%s", "LC_ALL": "C.UTF-8"}
+        self._for_reading = {**self._for_jobs, **_READING}
 
     def run(self, argv: tuple[str, ...], *, stdin: str = "", timeout: float = 30) -> Completed:
         """Return what the command left behind; its whole process group is killed when the time is over."""
@@ -118,6 +120,14 @@ def shown(argv: tuple[str, ...]) -> str:
     return " ".join(shlex.quote(word) if word.isprintable() and len(word) <= 60 else "..." for word in argv)
 
 
+def _last_words(error: subprocess.TimeoutExpired) -> str:
+    """Return what the command last complained about, such as a munged that is away."""
+    said: bytes = error.stderr if isinstance(error.stderr, bytes) else b""
+    lines = said.decode(errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f"; it last said: {last}" if last else ""
+
+
 def _without_strays(env: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in env.items() if key in _KEPT or not key.startswith(_STRAY)}
 
@@ -131,7 +141,7 @@ def _within(timeout: float, process: subprocess.Popen[bytes], argv: tuple[str, .
         if not isinstance(error, subprocess.TimeoutExpired):
             raise
         raise SlurmUnreachable(
-            f"no answer within {timeout:g} s",
+            f"no answer within {timeout:g} s{_last_words(error)}",
             where=shown(argv),
             hint="is slurmctld alive? `scontrol ping` says so; see its log",
         ) from error
@@ -149,7 +159,7 @@ def _pump(process: subprocess.Popen[bytes], feed: Callable[[str], object], timeo
         while both.get_map():
             ready = both.select(max(0.0, give_up - time.monotonic()))
             if time.monotonic() >= give_up:
-                raise subprocess.TimeoutExpired(process.args, timeout)
+                raise subprocess.TimeoutExpired(process.args, timeout, stderr=bytes(err))
             for key, _ in ready:
                 more = os.read(key.fd, PIECE)
                 key.data.extend(more)

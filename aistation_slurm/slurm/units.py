@@ -186,3 +186,8 @@ def read_time(text: str) -> datetime | None:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError, OSError) as error:
         raise SlurmUnreadable(f"{text!r} is no Slurm date") from error
+
+
+def write_time(value: datetime) -> str:
+    """Return the moment as seconds since 1970, `uts1795471498`: the one date that needs no time zone (parse_time.c)."""
+    return f"uts{int(value.timestamp())}"

@@ -43,6 +43,12 @@ def test_a_command_that_hangs_is_ended_with_its_children_and_named(tmp_path):
         assert is_gone(int((tmp_path / name).read_text()))
 
 
+def test_what_a_command_last_complained_about_is_told_when_its_time_is_over():
+    script = "echo 'squeue: error: If munged is up, restart with --num-threads=10' >&2; exec sleep 60"
+    with pytest.raises(SlurmUnreachable, match=r"no answer within 2 s; it last said: .*munged"):
+        LocalRunner().run(("sh", "-c", script), timeout=2)
+
+
 def test_a_child_that_outlives_its_parent_and_keeps_the_pipe_open_is_ended_too(tmp_path):
     with pytest.raises(SlurmUnreachable):
         LocalRunner().run(("sh", "-c", f"sleep 60 & echo $! > {tmp_path}/child; exit 0"), timeout=0.5)

@@ -49,12 +49,12 @@ class Table:
         return found
 
     def end(self) -> None:
-        """Return where the last row was whole.
+        """Return where the last row was whole, its newline too.
 
         Raises:
             SlurmUnreadable: it was cut short.
         """
-        if self._cells or self._rest.strip():
+        if self._cells or self._rest.strip() or (self._seen and not self._rest):
             cells = self._seen + len(self._cells)
             raise SlurmUnreadable(f"{cells} cells of {len(self._names)} fields, then {shortened(self._rest)}")
 

@@ -80,7 +80,7 @@ def rows(text: str, fields: Sequence[str], mark: str) -> list[Row]:
         SlurmUnreadable: the last row is cut short, or something stands between two rows.
     """
     *cells, rest = text.split(mark)
-    if rest.strip() or len(cells) % len(fields):
+    if rest.strip() or len(cells) % len(fields) or (cells and not rest):
         raise SlurmUnreadable(f"{len(cells)} cells of {len(fields)} fields, then {shortened(rest)}")
     return [
         dict(zip(fields, _first_cut(cells[start : start + len(fields)], is_first=not start), strict=True))

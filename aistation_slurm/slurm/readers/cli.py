@@ -27,7 +27,7 @@ from aistation_slurm.slurm.model import (
     User,
 )
 from aistation_slurm.slurm.reader import QUESTIONS
-from aistation_slurm.slurm.refusals import refusal
+from aistation_slurm.slurm.refusals import broken_off, refusal
 from aistation_slurm.slurm.runner import Runner, Streaming, shown
 
 T = TypeVar("T")
@@ -173,6 +173,8 @@ class CliReader:
         done = self._runner.run(command.argv, timeout=self._timeout)
         if done.returncode:
             raise refusal(command.argv, done)
+        if error := broken_off(command.argv, done):
+            raise error
         return self._read(command, lambda: command.read(done.stdout))
 
     def _ask_as_it_comes(self, command: Command[T], reading: Reading[T], runner: Streaming) -> T:
@@ -180,6 +182,8 @@ class CliReader:
         done = self._read(command, lambda: runner.stream(command.argv, reading.feed, timeout=self._timeout))
         if done.returncode:
             raise refusal(command.argv, done)
+        if error := broken_off(command.argv, done):
+            raise error
         return self._read(command, reading.end)
 
     def _read(self, command: Command[Any], read: Callable[[], R]) -> R:

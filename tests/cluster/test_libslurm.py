@@ -1,6 +1,7 @@
 """libslurm asked for real: equal to the commands, quick where nothing changed, and never able to end who asks."""
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -152,6 +153,23 @@ def test_without_a_slurm_conf_there_is_an_error_and_no_death(station, tmp_path):
         LibslurmReader(worker).nodes()
     shutil.copytree(station.settings.slurm.conf.parent, conf.parent)
     assert LibslurmReader(worker).nodes()  # it is looked for anew
+    worker.close()
+
+
+def test_a_slurm_conf_that_changed_is_read_again(station, tmp_path):
+    conf = tmp_path / "etc" / "slurm.conf"
+    shutil.copytree(station.settings.slurm.conf.parent, conf.parent)
+    right = conf.read_text()
+    conf.write_text(re.sub(r"^SlurmctldPort=.*$", "SlurmctldPort=9", right, flags=re.MULTILINE))
+    worker = libslurm_worker(slurm_conf=conf, bin=station.settings.slurm.bin)
+    with pytest.raises(SlurmUnreachable):
+        LibslurmReader(worker, timeout=3).nodes()
+    conf.write_text(right)
+    assert LibslurmReader(worker).nodes()
+    first = worker.pid
+    conf.write_text(right + "\n")
+    assert LibslurmReader(worker).nodes()
+    assert worker.pid != first
     worker.close()
 
 

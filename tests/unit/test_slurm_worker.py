@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STRANGE = """
 import ctypes, fcntl, os, signal, stat, struct, sys, time
 from pathlib import Path
-from aistation_slurm.errors import UnknownToSlurm
+from aistation_slurm.errors import SlurmUnreachable, UnknownToSlurm
 
 def make(folder):
     folder = Path(folder)
@@ -50,6 +50,7 @@ def die_once(folder):
         os._exit(1)
     return "second time"
 def unknown(folder): raise UnknownToSlurm("no node x", where="show node", hint="look again")
+def unreachable(folder): raise SlurmUnreachable("nobody there")
 def wrong(folder): raise ValueError("odd")
 def unsendable(folder): return lambda: 1
 def long_answer(folder, size): return b"a" * size
@@ -197,6 +198,26 @@ def test_an_error_of_ours_comes_out_as_it_went_in_and_another_one_as_unreadable(
         with pytest.raises(SlurmUnreadable, match="can't be answered"):
             worker.ask(question)
     assert len(starts(tmp_path)) == 1
+
+
+def test_a_worker_that_could_reach_nobody_is_replaced(worker, tmp_path):
+    first = worker.ask("pid")
+    with pytest.raises(SlurmUnreachable, match="nobody there"):
+        worker.ask("unreachable")
+    assert is_gone(first)
+    assert worker.ask("pid") != first
+    assert len(starts(tmp_path)) == 2
+
+
+def test_a_worker_is_replaced_when_what_it_has_read_is_no_longer_so(tmp_path):
+    key = ["old"]
+    worker = Worker("strange:make", str(tmp_path), env=env_of(tmp_path), key=lambda: key[0])
+    first = worker.ask("pid")
+    assert worker.ask("pid") == first
+    key[0] = "new"
+    assert worker.ask("pid") != first
+    assert is_gone(first)
+    worker.close()
 
 
 def test_a_worker_killed_in_the_middle_of_a_call_neither_ends_nor_hangs_who_asks(worker, tmp_path):

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aistation_slurm import errors
@@ -24,7 +24,8 @@ class Worker:
     """A child process that answers questions, one at a time; for any number of threads.
 
     A child that died before it answered is replaced, and asked once more: every question only reads. After three deaths
-    in a row without an answer nothing is started for a while, and each question raises what the last death said.
+    in a row without an answer nothing is started for a while, and each question raises what the last death said. One
+    that could reach nobody is replaced too: what it read when it began may not be so any more.
     """
 
     def __init__(
@@ -34,16 +35,20 @@ class Worker:
         name: str = "",
         env: Mapping[str, str] | None = None,
         python: Sequence[str] = (),
+        key: Callable[[], object] = lambda: None,
         rest: float = REST_SECONDS,
     ) -> None:
         """`target` is `module:factory`, called in the child with the options (see `worker.__main__`).
 
-        `python` is what starts the interpreter, where that is not the owner's own program alone.
+        `python` is what starts the interpreter, where that is not the owner's own program alone. A child is replaced
+        when `key()` is no longer what it was when the child was started, such as the age of a file that it has read.
         """
         self._argv = (target, *options)
         self._name = name or target
         self._env = env
         self._python = tuple(python)
+        self._key = key
+        self._key_of_child: object = None
         self._rest = rest
         self._child: Child | None = None
         self._finalizer: weakref.finalize[..., Worker] | None = None
@@ -110,15 +115,21 @@ class Worker:
                 raise SlurmUnreadable(f"{self._name} gave {error}{_after_colon(said)}", where=question) from error
             raise
         self._deaths = 0
+        if reply[0] == "error" and reply[1][0] == SlurmUnreachable.__name__:
+            self._drop()  # another one looks anew for whom to ask
         return reply
 
     def _started(self) -> Child:
         """Return the child, started if there is none; raises what the last death said while none may be started."""
+        key = self._key()
+        if self._child and key != self._key_of_child:
+            self._drop()
         if self._child is None:
             if self._last_death and self._deaths >= DEATHS_IN_A_ROW and time.monotonic() < self._rests_until:
                 raise self._last_death
             self._child = Child(self._argv, env=os.environ if self._env is None else self._env, python=self._python)
             self._finalizer = weakref.finalize(self, self._child.end)
+            self._key_of_child = key
         return self._child
 
     def _note_death(self, child: Child, question: str) -> None:

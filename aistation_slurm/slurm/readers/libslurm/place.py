@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from aistation_slurm.errors import SlurmMissing
@@ -43,7 +44,18 @@ def libslurm_worker(
     """
     library = find_library(bin=bin)
     options = (str(library), *(("pyslurm",) if with_pyslurm else ()))
-    return Worker(_SERVES, *options, name="libslurm", env=_env(slurm_conf), python=_python(library))
+    env = _env(slurm_conf)
+    key = partial(_age, env.get("SLURM_CONF", ""))
+    return Worker(_SERVES, *options, name="libslurm", env=env, python=_python(library), key=key)
+
+
+def _age(slurm_conf: str) -> tuple[int, int, int] | None:
+    """Return what tells one slurm.conf from the next: libslurm reads it once, a command each time."""
+    try:
+        status = Path(slurm_conf).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _prefix(bin: Path | None) -> Path:  # noqa: A002

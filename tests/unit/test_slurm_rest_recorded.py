@@ -175,6 +175,17 @@ def test_from_23_11_on_a_history_and_the_controllers_are_told(reader, version):
     assert (ended[30].array_job_id, ended[30].array_task, running.array_job_id) == (27, "0", None)
 
 
+def test_a_job_without_a_script_has_no_output_and_no_host_that_runs_one(path, version):
+    def interactive(asked, said):
+        if asked == "jobs":
+            said["jobs"] = [{**said["jobs"][0], "batch_flag": False}]
+        return said
+
+    with serving(path, recorded(version, change=interactive)):
+        (job,) = RestReader(path).jobs(with_over=True)
+    assert (job.stdout, job.batch_host) == ("", "")
+
+
 def test_what_is_declared_is_a_question_of_the_contract(reader):
     assert reader.answers < QUESTIONS
     assert all(callable(getattr(reader, question)) for question in reader.answers)

@@ -175,6 +175,17 @@ def test_from_23_11_on_a_history_and_the_controllers_are_told(reader, version):
     assert (ended[30].array_job_id, ended[30].array_task, running.array_job_id) == (27, "0", None)
 
 
+def test_a_job_without_a_script_has_no_output_and_no_host_that_runs_one(path, version):
+    def interactive(asked, said):
+        if asked == "jobs":
+            said["jobs"] = [{**said["jobs"][0], "batch_flag": False}]
+        return said
+
+    with serving(path, recorded(version, change=interactive)):
+        (job,) = RestReader(path).jobs(with_over=True)
+    assert (job.stdout, job.batch_host) == ("", "")
+
+
 def test_what_is_declared_is_a_question_of_the_contract(reader):
     assert reader.answers < QUESTIONS
     assert all(callable(getattr(reader, question)) for question in reader.answers)
@@ -305,3 +316,20 @@ def test_an_address_that_is_nowhere_is_unreadable_and_not_asked_for_without_end(
     with serving(path, talk) as restd, pytest.raises(SlurmUnreadable):
         RestReader(path).nodes()
     assert len(restd.requests) < 20
+
+
+def test_from_23_11_on_the_steps_of_a_history_say_what_they_used(reader, version):
+    assert ("step_history" in reader.answers) is (version >= 40)
+    if version < 40:
+        return
+    steps = {(each.job_id, each.step_id): each for each in reader.step_history(19, 20, 23)}
+    batch, cancelled, running = steps[20, "batch"], steps[23, "batch"], steps[19, "batch"]
+    assert (batch.name, batch.state, batch.exit_code) == ("batch", JobState.FAILED, "3:0")
+    assert (batch.nodes, batch.node_count, batch.tasks, batch.cpus) == ("v100-01", 1, 1, 1)
+    assert batch.elapsed == batch.end_time - batch.start_time
+    assert timedelta(0) <= batch.usage.cpu_time < timedelta(seconds=5)
+    assert 0 < cancelled.usage.max_rss < 100  # MiB
+    assert cancelled.usage.tres_max["mem"] == cancelled.usage.max_rss
+    assert cancelled.usage.tres_max["cpu"] < 5  # seconds
+    assert (running.end_time, running.usage.cpu_time, running.tres["gres/gpu:v100"]) == (None, None, 1)
+    assert reader.step_history() == []

@@ -159,7 +159,8 @@ def test_a_server_that_knows_us_not_or_no_version_that_we_read_says_so(path):
         assert isinstance(in_time(RestReader(path).jobs), NotPermitted)
 
 
-def test_the_deadline_is_that_of_the_whole_question(path):
+@pytest.mark.parametrize("question", ["jobs", "accounts", "users"])
+def test_the_deadline_is_that_of_the_whole_question(path, question):
     """Each answer comes in time, all of them together do not."""
     ping = recorded(38)
 
@@ -168,8 +169,8 @@ def test_the_deadline_is_that_of_the_whole_question(path):
         ping(connection, request)
 
     with serving(path, slow) as restd:
-        assert isinstance(in_time(RestReader(path, timeout=SOON).jobs), SlurmUnreachable)
-    assert "/slurm/v0.0.38/jobs" not in restd.targets
+        assert isinstance(in_time(getattr(RestReader(path, timeout=SOON), question)), SlurmUnreachable)
+    assert not any(question in each for each in restd.targets)
 
 
 def test_the_token_goes_into_the_header_and_nowhere_else(path):

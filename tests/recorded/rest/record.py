@@ -1,7 +1,8 @@
-"""Record what a real slurmrestd answers: `python tests/recorded/rest/record.py SOCKET [VERSION]`.
+"""Record what a real slurmrestd answers: `python tests/recorded/rest/record.py SOCKET [VERSION [JOB...]]`.
 
 Each answer becomes `v0.0.VERSION/API-NOUN.json` as it came, but for the blanks between its words. Without VERSION it is
-the newest one that slurmrestd knows and we read.
+the newest one that slurmrestd knows and we read. The history is that of these jobs, with their steps; without any, of
+all of them.
 """
 
 import json
@@ -23,7 +24,7 @@ QUESTIONS = (
     ("slurmdb", "accounts", (("WithCoordinators", "true"), ("with_coords", "true"))),
     ("slurmdb", "users", (("with_assocs", "true"),)),
     ("slurmdb", "associations", ()),
-    ("slurmdb", "jobs", (("skip_steps", "true"), ("disable_truncate_usage_time", "true"))),
+    ("slurmdb", "jobs", (("disable_truncate_usage_time", "true"), *(("step", job) for job in sys.argv[3:]))),
 )
 
 

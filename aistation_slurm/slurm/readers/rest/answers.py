@@ -1,7 +1,8 @@
 """Which questions a slurmrestd answers whole: every field of the model as Slurm's own commands tell it.
 
-Told better than by the commands: a node's port where it is SlurmdPort, which scontrol leaves out; in a history an exit
-code of 128 and more, of which sacct takes 128 off up to 25.05, and a long list of waiting members, which sacct cuts.
+Told better than by the commands: a node's port where it is SlurmdPort, which scontrol leaves out; that a job without a
+script has no host that runs one, where squeue names the host that asked for it; in a history an exit code of 128 and
+more, of which sacct takes 128 off up to 25.05, and a long list of waiting members, which sacct cuts.
 
 Never declared, in any version:
 

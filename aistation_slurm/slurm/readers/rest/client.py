@@ -78,7 +78,8 @@ class RestClient:
         if reply.is_elsewhere:
             self._spoken = None
             reply = self._ask(api, noun, query, until)
-        if self._spoken and reply.release not in {"", self._spoken.release}:
+        spoken = self._spoken
+        if spoken and reply.release not in {"", spoken.release}:
             self._spoken = None  # started anew as another release, which may know a newer version
         return reply
 

@@ -72,7 +72,7 @@ def _job(job: Record, now: datetime) -> Job:
         end_time=_end_time(job, now),
         elapsed=_elapsed(job, state, now),
         time_limit=minutes(get(job, "time_limit")),
-        batch_host=bare(get(job, "batch_host")),
+        batch_host=bare(get(job, "batch_host")) if get(job, "batch_flag") else "",
         work_dir=text(get(job, "current_working_directory")),
         stdout=_stdout(job, array_job_id, array_task),
         comment=text(get(job, "comment")),

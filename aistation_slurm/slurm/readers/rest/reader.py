@@ -102,11 +102,14 @@ class RestReader:
 
     def accounts(self) -> list[Account]:
         """Return every account."""
-        return self._ask("slurmdb", "accounts", read_accounts, self._with_coordinators())
+        until = self._deadline()
+        return self._ask("slurmdb", "accounts", read_accounts, self._with_coordinators(until), until=until)
 
     def users(self) -> list[User]:
         """Return every user that slurmdbd knows."""
-        return self._ask("slurmdb", "users", read_users, () if self._is_old() else (("with_assocs", "true"),))
+        until = self._deadline()
+        query = () if self._is_old(until) else (("with_assocs", "true"),)
+        return self._ask("slurmdb", "users", read_users, query, until=until)
 
     def associations(self, cluster: str | None = None) -> list[Association]:
         """Return every association with its own limits, of one cluster or of all."""
@@ -159,16 +162,16 @@ class RestReader:
         except SlurmError:
             raise unknown from None
 
-    def _with_coordinators(self) -> Query:
+    def _with_coordinators(self, until: Deadline) -> Query:
         """Return the query that adds coordinators; v0.0.41 to 45 know the documented `with_coords` no more."""
-        if self._is_old():
+        version = self._client.spoken(until).version
+        if version <= _OLD:
             return ()
-        version = self._client.spoken(self._deadline()).version
         return (("with_coords" if version == 40 else "WithCoordinators", "true"),)
 
-    def _is_old(self, until: Deadline | None = None) -> bool:
+    def _is_old(self, until: Deadline) -> bool:
         """Return whether it speaks v0.0.38, which refuses every key that it does not know and gives all by itself."""
-        return self._client.spoken(until or self._deadline()).version <= _OLD
+        return self._client.spoken(until).version <= _OLD
 
     def _ask(
         self,

@@ -63,8 +63,10 @@ def _make(release: Release, prefix: Path, say: Say) -> None:
     try:
         make_prefix(release.suite, prefix, mirror, steps)
         version = version_said(str(prefix / "sbin" / "slurmd"))
-    except DevClusterError:
+    except (DevClusterError, OSError) as error:
         shutil.rmtree(prefix, ignore_errors=True)
+        if isinstance(error, OSError):  # the disk is full, most likely
+            raise DevClusterError(f"{release.spec} can't be made: {error.strerror}", where=str(prefix)) from error
         raise
     write_whole(prefix / "version", version + "\n")
     steps.total(f"{release.spec} is made: Slurm {version}")

@@ -29,6 +29,7 @@ AistationError
   + DevClusterError        the one-machine cluster can't do it
       - NeedsRoot          it needs root
       - MissingPackage     a Debian package is missing
+      - NoMirror           another release of Slurm can't be fetched
       - PortInUse          somebody else listens there
 
 Every one says what, where, and what to do next: `text` and `where` are the first line, `hint` the second.
@@ -170,6 +171,10 @@ class NeedsRoot(DevClusterError):
 
 class MissingPackage(DevClusterError):
     """A package of the distribution is missing."""
+
+
+class NoMirror(DevClusterError):
+    """Another release of Slurm can't be fetched: no mirror, no network, no such suite."""
 
 
 class PortInUse(DevClusterError):

@@ -41,6 +41,11 @@ def dev() -> None:
 @click.option("--daemon/--no-daemon", default=None, help="Our daemon, which watches the nodes.")
 @click.option("--page/--no-page", default=None, help="The web page.")
 @click.option("--scale", type=click.IntRange(min=1), help="At most so many nodes of each group.")
+@click.option(
+    "--slurm",
+    metavar="RELEASE",
+    help="installed, debian:SUITE (made once, of its packages), or the /PREFIX of a build.",
+)
 def up(
     name: str,
     file: Path | None,
@@ -49,6 +54,7 @@ def up(
     daemon: bool | None,
     page: bool | None,
     scale: int | None,
+    slurm: str | None,
 ) -> None:
     """Start the cluster, or whatever of it is missing; what runs is left alone.
 
@@ -56,10 +62,11 @@ def up(
     Examples:
       aistation dev up
       aistation dev up --name big --file slurm_conf/examples/six-teams.yaml
+      aistation dev up --name trixie --slurm debian:trixie
     """
     from aistation_slurm.devcluster.plan import Wishes
 
-    wishes = Wishes(name=name, layout=layout, agents=agents, daemon=daemon, page=page)
+    wishes = Wishes(name=name, layout=layout, agents=agents, daemon=daemon, page=page, slurm=slurm)
     cluster = start_cluster(wishes, file=file, scale=scale)
     say(f'use it:  eval "$(aistation dev env --name {name})"   or   aistation dev exec --name {name} -- sinfo')
     if cluster.record.page:
@@ -90,12 +97,12 @@ def start_cluster(wishes: Wishes, *, file: Path | None = None, scale: int | None
 def settle(cluster: DevCluster) -> None:
     """Apply the cluster's file to it, as an administrator would."""
     from aistation_slurm.cluster import apply, make_plan
-    from aistation_slurm.settings import SlurmSettings, read_settings
+    from aistation_slurm.settings import read_settings
     from aistation_slurm.slurm.connect import connect
     from aistation_slurm.spec import load_spec
 
     settings = read_settings(cluster.paths.config)
-    slurm = connect(SlurmSettings(conf=cluster.paths.slurm_conf, bin=None, gpu_device=settings.slurm.gpu_device))
+    slurm = connect(settings.slurm)
     plan = make_plan(
         load_spec(cluster.paths.spec),
         slurm,
@@ -145,7 +152,8 @@ def status(name: str, as_json: bool) -> None:
     if as_json:
         show_json(found)
     else:
-        say(f"{found.name}: {found.layout}, {len(found.nodes)} nodes, {found.state_folder}")
+        slurm = f"Slurm {found.version or '?'} ({found.slurm})"
+        say(f"{found.name}: {slurm}, {found.layout}, {len(found.nodes)} nodes, {found.state_folder}")
         rows = [(each.name, each.state, each.pid or "", each.node) for each in found.daemons]
         show_table(["daemon", "state", "pid", "node"], rows)
     if not found.is_whole:
@@ -172,8 +180,32 @@ def list_(as_json: bool) -> None:
     if as_json:
         show_json(found)
     else:
-        rows = [(s.name, s.layout, len(s.nodes), f"{s.alive}/{len(s.daemons)}", s.state_folder) for s in found]
-        show_table(["cluster", "layout", "nodes", "daemons", "folder"], rows)
+        rows = [(s.name, s.slurm, s.layout, len(s.nodes), f"{s.alive}/{len(s.daemons)}", s.state_folder) for s in found]
+        show_table(["cluster", "slurm", "layout", "nodes", "daemons", "folder"], rows)
+
+
+@dev.command()
+@click.option("--remove", metavar="RELEASE", help="Take this one off the machine.")
+@json_option
+def releases(remove: str | None, as_json: bool) -> None:
+    """List the releases of Slurm that `dev up --slurm debian:SUITE` made, which stay until they are removed.
+
+    \b
+    Examples:
+      aistation dev releases
+      aistation dev releases --remove debian:trixie
+    """
+    from aistation_slurm.devcluster import release_shelf
+    from aistation_slurm.settings import DEV_ROOT
+
+    found = [release_shelf.remove(remove, DEV_ROOT, say)] if remove else release_shelf.made(DEV_ROOT)
+    if as_json:
+        show_json(found)
+    elif remove:
+        say(f"{remove} is gone, {found[0].size} MiB with it")
+    else:
+        rows = [(m.spec, m.version or "unfinished", f"{m.size} MiB", ",".join(m.used_by), m.folder) for m in found]
+        show_table(["release", "slurm", "size", "used by", "folder"], rows)
 
 
 @dev.command()

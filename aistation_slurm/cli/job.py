@@ -15,6 +15,7 @@ from aistation_slurm.errors import UsageError
 if TYPE_CHECKING:
     from aistation_slurm.jobs.listing import Training
     from aistation_slurm.jobs.submit import Draft, Submission
+    from aistation_slurm.slurm.model import Job
 
 COLUMNS = ("JOBID", "NAME", "USER", "GROUP", "ST", "TIME", "NODES", "GPUS", "RESTARTS", "STEP", "NODELIST(REASON)")
 
@@ -173,12 +174,19 @@ def cancel(job_ids: tuple[int, ...]) -> None:
     from aistation_slurm.slurm.connect import connect
 
     slurm = connect()
-    found = [slurm.read.job(job_id) for job_id in job_ids]
-    alive = [each for each in found if not each.state.is_over]
+    queue = slurm.read.jobs()
+    found = {job_id: _named(queue, job_id) or [slurm.read.job(job_id)] for job_id in job_ids}
+    alive = {each.job_id: each for jobs in found.values() for each in jobs if not each.state.is_over}
     if alive:
-        slurm.write.scancel(*(each.job_id for each in alive))
-    for each in found:
-        say(f"{each.job_id} {'cancelled' if each in alive else f'was over already ({each.state.value})'}")
+        slurm.write.scancel(*alive.values())
+    for job_id, jobs in found.items():
+        is_cancelled = any(each.job_id in alive for each in jobs)
+        say(f"{job_id} {'cancelled' if is_cancelled else f'was over already ({jobs[0].state.value})'}")
+
+
+def _named(queue: list[Job], job_id: int) -> list[Job]:
+    """Return the job of this id, or all members of the array of this id."""
+    return [each for each in queue if job_id in {each.job_id, each.array_job_id}]
 
 
 def _pairs(texts: tuple[str, ...]) -> dict[str, str]:

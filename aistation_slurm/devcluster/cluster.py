@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from aistation_slurm.devcluster.cgroups import remove_cgroups
@@ -13,9 +14,11 @@ from aistation_slurm.devcluster.lock import base_locked, locked
 from aistation_slurm.devcluster.network import unplug_all
 from aistation_slurm.devcluster.packages import require
 from aistation_slurm.devcluster.paths import Paths, paths_of
-from aistation_slurm.devcluster.plan import Wishes, make_record, raise_if_no_memory, raise_if_occupied
+from aistation_slurm.devcluster.plan import Wishes, choose_slurm, make_record, raise_if_no_memory, raise_if_occupied
 from aistation_slurm.devcluster.processes import end_all
 from aistation_slurm.devcluster.record import ClusterRecord, load_record, save_record
+from aistation_slurm.devcluster.release import read_release
+from aistation_slurm.devcluster.release_shelf import provide
 from aistation_slurm.devcluster.signs import of_cluster, signs_of
 from aistation_slurm.devcluster.startup import prepare, revive, start_controller, start_nodes
 from aistation_slurm.devcluster.steps import Say, Steps
@@ -41,13 +44,14 @@ def up(
 
     Raises:
         NeedsRoot: this isn't root.
+        UsageError: there can be no such release of Slurm.
         MissingPackage: Slurm, MariaDB or something else isn't installed.
         PortInUse: somebody else has one of the cluster's ports.
         DevClusterError: a daemon doesn't start, or there is too little memory.
     """
     paths = paths_of(wishes.name)
     with locked(paths, say):
-        require()
+        wishes = _with_release(wishes, paths, say)
         steps = Steps(say)
         cluster, before = _claim(spec, wishes, paths, steps)
         prepare(cluster, spec, spec_file, site_keys, steps)
@@ -58,6 +62,16 @@ def up(
         was = "was up already" if before == set(cluster.running()) else "is up"
         steps.total(f"{wishes.name} {was}: {len(cluster.record.nodes)} nodes, {spec.total_gpus} simulated GPUs")
         return cluster
+
+
+def _with_release(wishes: Wishes, paths: Paths, say: Say) -> Wishes:
+    """Return the wishes with the release of Slurm chosen, and here."""
+    if wishes.slurm:
+        wishes = replace(wishes, slurm=read_release(wishes.slurm, paths.base).spec)
+    release = read_release(choose_slurm(wishes, load_record(paths)), paths.base)
+    require(slurm=release.prefix is None)
+    provide(release, paths.base, say)
+    return replace(wishes, slurm=release.spec)
 
 
 def _claim(spec: ClusterSpec, wishes: Wishes, paths: Paths, steps: Steps) -> tuple[DevCluster, set[str]]:

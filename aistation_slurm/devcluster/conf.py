@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aistation_slurm.devcluster.paths import Paths
-from aistation_slurm.devcluster.record import ClusterRecord, NodeRecord
+from aistation_slurm.devcluster.record import INSTALLED, ClusterRecord, NodeRecord
+from aistation_slurm.devcluster.release import plugin_dir
 from aistation_slurm.render import Raw, slurm_line
 from aistation_slurm.spec import ClusterSpec, GpuGroup
 
@@ -99,7 +100,14 @@ def _fixed(paths: Paths, record: ClusterRecord) -> dict[str, str]:
         "AccountingStorageHost": record.address,
         "AccountingStoragePort": str(record.ports.slurmdbd),
         "AccountingStoragePass": str(paths.munge_socket),  # for slurmdbd it is this, not AuthInfo (man slurm.conf)
+        **_plugins(paths),
     }
+
+
+def _plugins(paths: Paths) -> dict[str, str]:
+    """Return where the plugins are, if Slurm may not know: it was moved here from where it was built to be."""
+    folder = plugin_dir(paths)
+    return {"PluginDir": str(folder)} if folder else {}
 
 
 def node_lines(record: ClusterRecord, spec: ClusterSpec) -> Iterator[dict[str, object]]:
@@ -140,7 +148,7 @@ def cgroup_conf(version: tuple[int, int], track: str) -> str:
 
 
 def slurm_version(said: str) -> tuple[int, int]:
-    """Return (22, 5) of `slurm-wlm 22.05.8`, what `slurmd -V` says."""
+    """Return (22, 5) of `22.05.8`."""
     found = re.search(r"(\d+)\.(\d+)", said)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
@@ -162,14 +170,26 @@ def slurmdbd_conf(paths: Paths, record: ClusterRecord, password: str) -> str:
         "StorageUser": "slurm",
         "StoragePass": password,
         "StorageLoc": "slurm_acct_db",
+        **_plugins(paths),
     }
     return PREAMBLE + "\n".join(slurm_line({key: value}) for key, value in pairs.items()) + "\n"
+
+
+def hosts_file(record: ClusterRecord, machines: str) -> str:
+    """Return what the controller sees in place of /etc/hosts, `machines`: its own addresses have names, too.
+
+    So it asks no DNS for them, which may be slow, or not there.
+    """
+    own = [(record.address, record.slurm_cluster), *((each.address, each.name) for each in record.nodes)]
+    lines = [f"{address} {name}\n" for address, name in own if address != "127.0.0.1"]
+    return "".join([machines.rstrip("\n") + "\n", f"# of the cluster {record.name}\n", *lines])
 
 
 def settings_toml(paths: Paths, record: ClusterRecord) -> str:
     """Return aistation.toml: the settings with which our own programs serve this cluster."""
     heartbeat = f"{record.address}:{record.ports.heartbeat}"
     text = json.dumps  # a JSON string is a TOML string
+    slurm = "" if record.slurm == INSTALLED else f"bin = {text(str(paths.slurm / 'bin'))}\n"
     return f"""{PREAMBLE}cluster_file = {text(str(paths.spec))}
 database = {text(f"sqlite:///{paths.state / 'aistation' / 'aistation.db'}")}
 run_dir = {text(str(paths.run / "aistation"))}
@@ -178,8 +198,9 @@ simulated = true
 
 [slurm]
 conf = {text(str(paths.slurm_conf))}
+rest_socket = {text(str(paths.run / "slurmrestd" / "slurmrestd.socket"))}
 gpu_device = {text(str(paths.devices / "nvidia"))}
-
+{slurm}
 [daemon]
 heartbeat = {text(heartbeat)}
 

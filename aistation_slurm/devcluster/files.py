@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from aistation_slurm.devcluster.commands import find, run
 from aistation_slurm.devcluster.conf import (
     SLURM_USER,
     cgroup_conf,
+    hosts_file,
     proctrack,
     settings_toml,
     slurm_conf,
@@ -24,6 +24,7 @@ from aistation_slurm.devcluster.database import USER as MYSQL_USER
 from aistation_slurm.devcluster.database import password
 from aistation_slurm.devcluster.paths import Paths
 from aistation_slurm.devcluster.record import ClusterRecord
+from aistation_slurm.devcluster.release import program, version_said
 from aistation_slurm.devcluster.services import MUNGE_USER, REST_USER
 from aistation_slurm.render import write_whole
 from aistation_slurm.spec import ClusterSpec
@@ -99,11 +100,17 @@ def write_site(paths: Paths, record: ClusterRecord, spec: ClusterSpec, site_keys
     changed = not paths.slurm_conf.exists() or paths.slurm_conf.read_text() != text
     for name in ("aistation.conf", "gres.conf"):
         _write_empty(paths.etc / name)
-    write_whole(paths.etc / "cgroup.conf", cgroup_conf(slurm_version(run((find("slurmd"), "-V"))), proctrack()))
+    version = slurm_version(version_said(program(paths, "slurmd")))
+    write_whole(paths.etc / "cgroup.conf", cgroup_conf(version, proctrack()))
+    write_whole(paths.hosts, hosts_file(record, _text(Path("/etc/hosts"))))
     write_whole(paths.config, settings_toml(paths, record))
     _write_slurmdbd(paths, slurmdbd_conf(paths, record, password(paths)))
     write_whole(paths.slurm_conf, text)
     return changed
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def _write_empty(path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 
 from aistation_slurm.devcluster import services
 from aistation_slurm.devcluster.daemons import Service, start, wait_ready
@@ -13,6 +14,7 @@ from aistation_slurm.devcluster.paths import Paths, paths_of
 from aistation_slurm.devcluster.processes import Process, end_all, read_processes
 from aistation_slurm.devcluster.processes import services as services_of
 from aistation_slurm.devcluster.record import ClusterRecord, known_record
+from aistation_slurm.devcluster.release import own_folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,18 @@ class DevCluster:
     def env(self, path: str | None = None) -> dict[str, str]:
         """Return what a shell needs in order to use the cluster; `path` is the PATH to add to, else the caller's."""
         path = os.environ.get("PATH", "/usr/bin:/bin") if path is None else path
-        here = os.path.dirname(sys.executable)
-        added = [each for each in (here, "/usr/sbin", "/sbin") if each not in path.split(":")]
         return {
             "SLURM_CONF": str(self.paths.slurm_conf),
             "AISTATION_CONFIG": str(self.paths.config),
-            "PATH": ":".join([*added, path]),
+            "PATH": ":".join(self._folders(path)),
         }
+
+    def _folders(self, path: str) -> list[str]:
+        """Return the folders of PATH: a Slurm of the cluster's own comes first, another cluster's is left out."""
+        slurms = str(self.paths.base / "*" / "slurm" / "*bin")
+        before = [each for each in path.split(":") if not fnmatch(each, slurms)]
+        ours = (os.path.dirname(sys.executable), "/usr/sbin", "/sbin")
+        return [*own_folders(self.paths), *(each for each in ours if each not in before), *before]
 
     def running(self) -> dict[str, Process]:
         """Return its daemons that live, by name."""

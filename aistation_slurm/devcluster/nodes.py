@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from aistation_slurm.devcluster.commands import find, run
+from aistation_slurm.devcluster.commands import run
 from aistation_slurm.devcluster.daemons import log_tail
 from aistation_slurm.devcluster.paths import Paths
 from aistation_slurm.devcluster.record import ClusterRecord
+from aistation_slurm.devcluster.release import program
 from aistation_slurm.devcluster.services import slurm_env
 from aistation_slurm.errors import DevClusterError
 from aistation_slurm.slurm.states import NodeState
@@ -56,7 +57,7 @@ def lost_its_jobs(paths: Paths, node: str, logs_of_steps: Collection[str]) -> bo
 
 def look(paths: Paths) -> list[Seen]:
     """Return all nodes as slurmctld sees them."""
-    answer = run((find("sinfo"), "-h", "-N", "-p", "site", "-O", "NodeList:64,StateComplete:64,Reason:100"),
+    answer = run((program(paths, "sinfo"), "-h", "-N", "-p", "site", "-O", "NodeList:64,StateComplete:64,Reason:100"),
                  env=slurm_env(paths), timeout=15)  # fmt: skip
     return [read_line(line) for line in answer.splitlines() if line.strip()]
 
@@ -98,7 +99,7 @@ def jobs_on(paths: Paths, names: Collection[str]) -> set[str]:
     """Return the jobs that slurmctld believes to run on these nodes, each as `ID START`."""
     if not names:
         return set()
-    argv = (find("squeue"), "-h", "-t", "RUNNING,SUSPENDED", "-w", ",".join(names), "-o", "%A %S")
+    argv = (program(paths, "squeue"), "-h", "-t", "RUNNING,SUSPENDED", "-w", ",".join(names), "-o", "%A %S")
     env = slurm_env(paths) | {"SLURM_TIME_FORMAT": "%s"}
     return set(run(argv, env=env, timeout=15).splitlines())
 
@@ -113,10 +114,10 @@ def requeue(paths: Paths, jobs: Collection[str], *, names: Collection[str]) -> N
     for job in jobs_on(paths, names) & set(jobs):
         number = job.split()[0]
         try:
-            run((find("scontrol"), "requeue", number), env=slurm_env(paths))
+            run((program(paths, "scontrol"), "requeue", number), env=slurm_env(paths))
             requeued.append(number)
         except DevClusterError:
-            run((find("scancel"), number), env=slurm_env(paths))
+            run((program(paths, "scancel"), number), env=slurm_env(paths))
     lift(paths, requeued)
 
 
@@ -129,10 +130,12 @@ def lift(paths: Paths, jobs: Collection[str], *, within: float = 5.0) -> None:
     env = slurm_env(paths)
     while left and time.monotonic() < give_up:
         time.sleep(CREDENTIAL_STEP)
-        answer = run((find("squeue"), "-h", "-j", ",".join(left), "-t", "PENDING", "-o", "%A %r"), env=env, timeout=15)
+        answer = run(
+            (program(paths, "squeue"), "-h", "-j", ",".join(left), "-t", "PENDING", "-o", "%A %r"), env=env, timeout=15
+        )
         for number, reason in (line.split(maxsplit=1) for line in answer.splitlines()):
             if reason == "BeginTime":  # earlier it doesn't stick
-                run((find("scontrol"), "update", f"JobId={number}", "StartTime=now"), env=env)
+                run((program(paths, "scontrol"), "update", f"JobId={number}", "StartTime=now"), env=env)
                 left.discard(number)
 
 
@@ -145,12 +148,12 @@ def forget_jobs(paths: Paths, names: Collection[str]) -> None:
             each.unlink(missing_ok=True)
 
 
-def wait_registered(paths: Paths, names: Collection[str], *, since: int, within: float = 5.0) -> bool:
+def wait_registered(paths: Paths, names: Collection[str], *, since: int, within: float = 30.0) -> bool:
     """Wait until slurmds of all these nodes that started at that unix time or later have registered; False if not."""
     env = slurm_env(paths) | {"SLURM_TIME_FORMAT": "%s"}
     give_up = time.monotonic() + within
     while names and time.monotonic() < give_up:
-        answer = run((find("scontrol"), "-o", "show", "node"), env=env, timeout=15)
+        answer = run((program(paths, "scontrol"), "-o", "show", "node"), env=env, timeout=15)
         if set(names) <= {name for name, started in _STARTED.findall(answer) if int(started) >= since}:
             return True
         time.sleep(0.05)
@@ -169,4 +172,4 @@ def resume_for(paths: Paths, name: str, reasons: tuple[str, ...]) -> bool:
 
 def resume(paths: Paths, names: Collection[str]) -> None:
     """Return the nodes to service."""
-    run((find("scontrol"), "update", f"NodeName={','.join(names)}", "State=RESUME"), env=slurm_env(paths))
+    run((program(paths, "scontrol"), "update", f"NodeName={','.join(names)}", "State=RESUME"), env=slurm_env(paths))

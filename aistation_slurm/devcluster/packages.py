@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,17 +40,23 @@ _UNITS = {
     "slurmdbd": "slurmdbd",
     "slurmrestd": "slurmrestd",
 }
+SLURM_USER = "slurm"
 POLICY = Path("/usr/sbin/policy-rc.d")
 _OUR_POLICY = "#!/bin/sh\n# Written by `aistation dev install`: what is being installed starts no daemon.\nexit 101\n"
 
 
-def distribution(os_release: Path = Path("/etc/os-release")) -> str:
-    """Return the distribution and its version, such as `debian 12`; '' where the file isn't there."""
+def os_release(file: Path = Path("/etc/os-release")) -> dict[str, str]:
+    """Return what the distribution says of itself, such as its `ID`; {} where the file isn't there."""
     try:
-        lines = os_release.read_text().splitlines()
+        lines = file.read_text().splitlines()
     except OSError:
-        return ""
-    pairs = {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines)}
+        return {}
+    return {key: value.strip('"') for key, _, value in (line.partition("=") for line in lines)}
+
+
+def distribution(file: Path = Path("/etc/os-release")) -> str:
+    """Return the distribution and its version, such as `debian 12`; '' where the file isn't there."""
+    pairs = os_release(file)
     return f"{pairs.get('ID', '')} {pairs.get('VERSION_ID', '')}".strip()
 
 
@@ -58,15 +65,25 @@ def packages(distro: str) -> Mapping[str, str]:
     return PACKAGES.get(distro, PACKAGES["debian 12"])
 
 
-def missing(distro: str | None = None) -> list[str]:
-    """Return the packages that are not installed."""
+def missing(distro: str | None = None, *, slurm: bool = True) -> list[str]:
+    """Return the packages that are not installed; without `slurm`, of those that a Slurm from elsewhere needs too."""
     wanted = packages(distribution() if distro is None else distro)
+    if not slurm and _exists(SLURM_USER):  # whom Slurm's packages make
+        wanted = {package: program for package, program in wanted.items() if not package.startswith("slurm")}
     installed = _installed(wanted)
     return [
         package
         for package, program in wanted.items()
         if (not program or not find(program).startswith("/")) and package not in installed
     ]
+
+
+def _exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
 
 
 def _installed(wanted: Mapping[str, str]) -> set[str]:
@@ -83,13 +100,13 @@ def apt_line(names: list[str]) -> str:
     return f"apt-get install --no-install-recommends {' '.join(names)}"
 
 
-def require() -> None:
-    """Return if all packages are there.
+def require(*, slurm: bool = True) -> None:
+    """Return if all packages are there; without `slurm`, those that a Slurm from elsewhere needs too.
 
     Raises:
         MissingPackage: some are not; the hint is the command that installs them.
     """
-    if names := missing():
+    if names := missing(slurm=slurm):
         hint = f"aistation dev install    (or, by hand: {apt_line(names)})"
         raise MissingPackage(f"not installed: {', '.join(names)}", hint=hint)
 

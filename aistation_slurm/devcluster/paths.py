@@ -12,7 +12,7 @@ from aistation_slurm.settings import DEV_ROOT
 DEFAULT_NAME = "dev"
 # 40 characters at most: a Unix socket's path holds 107.
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_RESERVED = {"home"}
+_RESERVED = {"home", "releases"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,11 @@ class Paths:
         return self.root / "mysql"
 
     @property
+    def slurm(self) -> Path:
+        """A link to the Slurm that it runs (`bin`, `sbin`, `lib/slurm`); not there if that is the installed one."""
+        return self.root / "slurm"
+
+    @property
     def devices(self) -> Path:
         """The GPUs' device files."""
         return self.root / "dev"
@@ -71,6 +76,11 @@ class Paths:
     def slurm_conf(self) -> Path:
         """The site's slurm.conf."""
         return self.etc / "slurm.conf"
+
+    @property
+    def hosts(self) -> Path:
+        """What its controller sees in place of /etc/hosts: that, and its own addresses."""
+        return self.etc / "hosts"
 
     @property
     def config(self) -> Path:
@@ -107,7 +117,7 @@ def paths_of(name: str, base: Path = DEV_ROOT) -> Paths:
     if not _NAME.fullmatch(name) or name in _RESERVED:
         raise DevClusterError(
             f"a cluster can't be called {name!r}",
-            hint="take up to 40 lower-case letters, digits and '-', a letter first; not 'home'",
+            hint="take up to 40 lower-case letters, digits and '-', a letter first; not 'home' or 'releases'",
         )
     return Paths(name, base)
 

@@ -12,7 +12,7 @@ from aistation_slurm.devcluster import network
 from aistation_slurm.devcluster.paths import DEFAULT_NAME, Paths
 from aistation_slurm.devcluster.ports import choose_ports, choose_subnet, is_free, listener, ports_of
 from aistation_slurm.devcluster.processes import Process
-from aistation_slurm.devcluster.record import ClusterRecord, Layout, NodeRecord, Ports, other_records
+from aistation_slurm.devcluster.record import INSTALLED, ClusterRecord, Layout, NodeRecord, Ports, other_records
 from aistation_slurm.errors import DevClusterError, PortInUse
 from aistation_slurm.spec import ClusterSpec
 
@@ -31,6 +31,21 @@ class Wishes:
     agents: bool | None = None
     daemon: bool | None = None
     page: bool | None = None
+    slurm: str | None = None
+    """Which release of Slurm: `installed`, `debian:SUITE` or `/PREFIX`."""
+
+
+def choose_slurm(wishes: Wishes, old: ClusterRecord | None) -> str:
+    """Return which release of Slurm the cluster runs: the one asked for, the one that it has, else the installed one.
+
+    Raises:
+        DevClusterError: it has another, which can't be changed in place.
+    """
+    wanted = wishes.slurm or (old.slurm if old else INSTALLED)
+    if old and wanted != old.slurm:
+        hint = f"take it down first (aistation dev down --name {wishes.name}), or give another --name"
+        raise DevClusterError(f"{wishes.name} runs the Slurm {old.slurm}, not {wanted}", hint=hint)
+    return wanted
 
 
 def make_record(spec: ClusterSpec, wishes: Wishes, paths: Paths, old: ClusterRecord | None) -> ClusterRecord:
@@ -64,6 +79,7 @@ def make_record(spec: ClusterSpec, wishes: Wishes, paths: Paths, old: ClusterRec
         agents=agents,
         daemon=_wish(wishes.daemon, old.daemon if old else None, layout == "netns"),
         page=_wish(wishes.page, old.page if old else None, False),
+        slurm=choose_slurm(wishes, old),
     )
 
 

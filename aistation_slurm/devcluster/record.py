@@ -11,6 +11,7 @@ from aistation_slurm.devcluster.paths import Paths, names
 from aistation_slurm.errors import DevClusterError, UnknownNameError
 from aistation_slurm.render import write_whole
 
+INSTALLED = "installed"
 JOB_IDS = 1_000_000
 Layout = Literal["loopback", "netns"]
 
@@ -59,6 +60,8 @@ class ClusterRecord(_Record):
     agents: bool = False
     daemon: bool = False
     page: bool = False
+    slurm: str = INSTALLED
+    """Which release of Slurm it runs: `installed`, `debian:SUITE` or `/PREFIX`."""
 
     @property
     def address(self) -> str:

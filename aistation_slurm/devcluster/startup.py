@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from aistation_slurm.devcluster import services
-from aistation_slurm.devcluster.commands import find, run
+from aistation_slurm.devcluster.commands import run
 from aistation_slurm.devcluster.daemons import Service
 from aistation_slurm.devcluster.database import init_sql, make_database
 from aistation_slurm.devcluster.files import keep_spec, make_folders, make_gpus, make_munge_key, write_site
@@ -18,6 +18,7 @@ from aistation_slurm.devcluster.network import netns_inode, plug_in, quicken, un
 from aistation_slurm.devcluster.nodes import forget_jobs, jobs_on, lost_its_jobs, requeue, wait_idle, wait_registered
 from aistation_slurm.devcluster.processes import NODE_MARK, Process, end_all, of_node, read_processes, signal_all
 from aistation_slurm.devcluster.record import ClusterRecord, NodeRecord
+from aistation_slurm.devcluster.release import program, put_link, read_release
 from aistation_slurm.devcluster.signs import of_cluster, signs_of
 from aistation_slurm.devcluster.steps import Steps
 from aistation_slurm.devcluster.users import use_users
@@ -49,6 +50,7 @@ def prepare(
         steps.say(f"          no more: {', '.join(unwanted)}")
     with steps.step("files"):
         make_folders(paths, record)
+        put_link(paths, read_release(record.slurm, paths.base))
         make_munge_key(paths)
         make_gpus(paths, max(group.gpus_per_node for group in spec.groups.values()))
         keep_spec(paths, spec_file)
@@ -91,9 +93,9 @@ def _register(cluster: DevCluster) -> None:
         return
     env = services.slurm_env(cluster.paths)
     name = cluster.record.slurm_cluster
-    known = run((find("sacctmgr"), "-nP", "show", "cluster", "format=cluster"), env=env).split()
+    known = run((program(cluster.paths, "sacctmgr"), "-nP", "show", "cluster", "format=cluster"), env=env).split()
     if name not in known:
-        run((find("sacctmgr"), "-i", "add", "cluster", name), env=env)
+        run((program(cluster.paths, "sacctmgr"), "-i", "add", "cluster", name), env=env)
     (cluster.paths.state / "registered").touch()
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aistation_slurm.devcluster.instance import DevCluster
+from aistation_slurm.devcluster.paths import Paths
 from aistation_slurm.devcluster.processes import Process
+from aistation_slurm.devcluster.release import program, version_said
+from aistation_slurm.errors import DevClusterError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,10 @@ class Status:
 
     name: str
     layout: str
+    slurm: str
+    """Which release of Slurm it runs, as it was asked for."""
+    version: str
+    """Such as `24.11.5`; '' if its Slurm can't be started (any more)."""
     slurm_cluster: str
     state_folder: str
     slurm_conf: str
@@ -52,6 +60,8 @@ def status_of(cluster: DevCluster) -> Status:
     return Status(
         name=record.name,
         layout=record.layout,
+        slurm=record.slurm,
+        version=_version(paths),
         slurm_cluster=record.slurm_cluster,
         state_folder=str(paths.root),
         slurm_conf=str(paths.slurm_conf),
@@ -61,6 +71,12 @@ def status_of(cluster: DevCluster) -> Status:
         users=record.users,
         daemons=tuple(_status(each.name, each.node, running.get(each.name)) for each in cluster.services()),
     )
+
+
+def _version(paths: Paths) -> str:
+    with suppress(DevClusterError):
+        return version_said(program(paths, "slurmd"))
+    return ""
 
 
 def _status(name: str, node: str, process: Process | None) -> DaemonStatus:

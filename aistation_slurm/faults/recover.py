@@ -90,7 +90,7 @@ class Recovery:
 
     def _kick(self, step: Kick, lost: LostJob, now: datetime) -> list[str]:
         try:
-            self.tools.slurm.write.update_job(step.job_id, StartTime="now")
+            self.tools.slurm.write.update_job(step.job_id, start_now=True)
         except SlurmError as error:
             return self._tell(("kick", step.job_id), f"{step}: not done: {error}", now=now)
         lost.phase = "waiting"

@@ -6,7 +6,30 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from aistation_slurm.slurm.model import Account, Association, Controller, Job, Node, Partition, Qos, User
+from aistation_slurm.slurm.model import (
+    Account,
+    Association,
+    Controller,
+    Diag,
+    FairShare,
+    Job,
+    JobStep,
+    LimitsInUse,
+    Node,
+    Partition,
+    Qos,
+    Reservation,
+    TresKind,
+    Usage,
+    User,
+)
+
+QUESTIONS = frozenset({
+    "jobs", "job", "steps", "nodes", "partitions", "reservations", "config", "loaded_qos", "limits_in_use",
+    "controllers", "diag", "qos", "accounts", "users", "associations", "tres", "fair_shares", "history", "step_history",
+    "usage",
+})  # fmt: skip
+"""The name of every question of a `SlurmReader`."""
 
 
 class SlurmReader(Protocol):
@@ -15,6 +38,16 @@ class SlurmReader(Protocol):
     Every call returns within its time limit, or raises `SlurmUnreachable` (nobody answered), `SlurmUnreadable` (in a
     shape that we can't read), `SlurmRefused` (not to this user) or `SlurmMissing` (no commands here).
     """
+
+    @property
+    def name(self) -> str:
+        """`cli`, `libslurm` or `rest`."""
+        ...
+
+    @property
+    def answers(self) -> frozenset[str]:
+        """The names of the questions below that it answers; each of those whole, or by an error."""
+        ...
 
     def jobs(self, *, with_over: bool = False) -> list[Job]:
         """Return the jobs that wait, run or end; with `with_over` also those over but not yet forgotten."""
@@ -28,12 +61,20 @@ class SlurmReader(Protocol):
         """
         ...
 
+    def steps(self) -> list[JobStep]:
+        """Return the steps that run now, of all jobs."""
+        ...
+
     def nodes(self) -> list[Node]:
         """Return every node."""
         ...
 
     def partitions(self) -> list[Partition]:
         """Return every partition, hidden ones too."""
+        ...
+
+    def reservations(self) -> list[Reservation]:
+        """Return every reservation, past its start or before it."""
         ...
 
     def config(self) -> dict[str, str]:
@@ -44,8 +85,16 @@ class SlurmReader(Protocol):
         """Return the names of the QOS that slurmctld itself knows; slurmdbd tells it of new ones."""
         ...
 
+    def limits_in_use(self) -> LimitsInUse:
+        """Return what each association and each QOS holds of its limits now, as slurmctld counts it."""
+        ...
+
     def controllers(self) -> list[Controller]:
         """Return every slurmctld of slurm.conf and whether it answers; does not raise when none does."""
+        ...
+
+    def diag(self) -> Diag:
+        """Return how slurmctld is doing, and what it was asked how often."""
         ...
 
     def qos(self) -> list[Qos]:
@@ -61,7 +110,18 @@ class SlurmReader(Protocol):
         ...
 
     def associations(self, cluster: str | None = None) -> list[Association]:
-        """Return every association with its own limits, of one cluster or of all."""
+        """Return every association with its limits, of one cluster or of all.
+
+        Those of each job (`max_*`), and the QOS, are its account's where it has none of its own, as sacctmgr has it.
+        """
+        ...
+
+    def tres(self) -> list[TresKind]:
+        """Return every trackable resource that slurmdbd counts."""
+        ...
+
+    def fair_shares(self) -> list[FairShare]:
+        """Return what fair share makes of every account and user of this cluster."""
         ...
 
     def history(
@@ -75,5 +135,19 @@ class SlurmReader(Protocol):
         """Return the jobs that slurmdbd remembers; with `duplicates` one for each run of a requeued job.
 
         Without `since` and `job_ids`, those of the last 90 days.
+        """
+        ...
+
+    def step_history(self, *job_ids: int) -> list[JobStep]:
+        """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too.
+
+        The id of an array or of a heterogeneous job means all its members.
+        """
+        ...
+
+    def usage(self, since: datetime, until: datetime) -> list[Usage]:
+        """Return what each account and user of this cluster used between two hours, by TRES.
+
+        slurmdbd sums up whole hours: both are taken down to the hour.
         """
         ...

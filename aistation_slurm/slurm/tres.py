@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 
 from aistation_slurm.errors import SlurmUnreadable
-from aistation_slurm.slurm.units import read_memory, write_memory
+from aistation_slurm.slurm.units import read_duration, read_memory, write_memory
 
 Tres = dict[str, int]
 """TRES name -> amount. Memory (`mem`) is in MiB, everything else is a count."""
@@ -43,8 +44,30 @@ def _read_tres(text: str) -> tuple[tuple[str, int], ...]:
         if not equals:
             raise SlurmUnreadable(f"{part!r} is no TRES")
         if amount not in _NO_AMOUNT:
-            tres[name] = read_memory(amount) if _is_memory(name) else _read_amount(amount)
+            tres[name] = read_memory(amount) if _is_memory(name) else read_amount(amount)
     return tuple(tres.items())
+
+
+def read_tres_usage(text: str) -> Tres:
+    """Return what sacct's TRESUsage fields say was used: CPU in seconds, memory of every kind in MiB.
+
+    With `--noconvert`; without it sacct rounds. `fs/disk` is bytes, `energy` joules.
+
+    Raises:
+        SlurmUnreadable: a part is no `name=amount`.
+    """
+    used: Tres = {}
+    for part in filter(None, text.split(",")):
+        name, equals, amount = part.rpartition("=")
+        if not equals:
+            raise SlurmUnreadable(f"{part!r} is no TRES")
+        if amount in _NO_AMOUNT:
+            continue
+        if name == "cpu":
+            used[name] = int((read_duration(amount) or timedelta()).total_seconds())
+        else:
+            used[name] = read_amount(amount) // (_SCALE["M"] if _is_used_memory(name) else 1)
+    return used
 
 
 def write_tres(tres: Mapping[str, int]) -> str:
@@ -80,7 +103,17 @@ def _is_memory(name: str) -> bool:
     return name in {"mem", "gres/gpumem"} or name.startswith("bb/")
 
 
-def _read_amount(text: str) -> int:
+def _is_used_memory(name: str) -> bool:
+    """True where a TRESUsage field counts in bytes that we call MiB (jobacct_gather)."""
+    return name in {"mem", "vmem", "gres/gpumem"}
+
+
+def read_amount(text: str) -> int:
+    """Return the number of `12`, `1K` or `1.5K`, which Slurm writes for 1536.
+
+    Raises:
+        SlurmUnreadable: it is no amount.
+    """
     match = _AMOUNT.fullmatch(text)
     if not match:
         raise SlurmUnreadable(f"{text!r} is no amount")

@@ -43,6 +43,19 @@ def read_duration(text: str) -> timedelta | None:
     return timedelta(days=int(match["days"] or 0), hours=hours, minutes=minutes, seconds=seconds)
 
 
+def read_cpu_time(text: str) -> timedelta | None:
+    """Return the time of `00:00.250` or `1-02:03:04`, with the fraction that sacct prints below an hour; None of none.
+
+    Raises:
+        SlurmUnreadable: it is no time.
+    """
+    whole, point, fraction = text.partition(".")
+    if point and not (fraction.isascii() and fraction.isdecimal()):
+        raise SlurmUnreadable(f"{text!r} is no time")
+    duration = read_duration(whole)
+    return duration + timedelta(seconds=float(f"0.{fraction}")) if fraction and duration is not None else duration
+
+
 def write_duration(value: timedelta | None) -> str:
     """Return the duration as Slurm writes it, `1-02:03:04`; None is UNLIMITED."""
     if value is None:
@@ -65,6 +78,15 @@ def read_memory(text: str) -> int:
     if not match:
         raise SlurmUnreadable(f"{text!r} is no amount of memory")
     return int(float(match["number"]) * _MIB[match["unit"].upper()])
+
+
+def read_bytes(text: str) -> int | None:
+    """Return MiB of a number of bytes, as sacct prints with `--noconvert`; None where nothing was counted.
+
+    Raises:
+        SlurmUnreadable: it is no number.
+    """
+    return read_count(text) // 1024**2 if text else None
 
 
 def write_memory(mib: int) -> str:
@@ -164,3 +186,8 @@ def read_time(text: str) -> datetime | None:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError, OSError) as error:
         raise SlurmUnreadable(f"{text!r} is no Slurm date") from error
+
+
+def write_time(value: datetime) -> str:
+    """Return the moment as seconds since 1970, `uts1795471498`: the one date that needs no time zone (parse_time.c)."""
+    return f"uts{int(value.timestamp())}"

@@ -4,8 +4,10 @@
         job = ann.sbatch("hostname", "--gpus=1")
         wait_for(lambda: station.job(job).state.is_success, within=30)
 
-The cluster is `small.yaml`, each node in its own network namespace, with agents and daemon; it goes down with the
-session unless AISTATION_TEST_KEEP is set. AISTATION_TEST_NAME names another than `test`, for two sessions side by side.
+The cluster is `small.yaml`, each node in its own network namespace, with agents and daemon; what an earlier session
+left of it goes down first, and itself with this session, unless AISTATION_TEST_KEEP is set. AISTATION_TEST_NAME names
+another than `test`, for two sessions side by side; AISTATION_TEST_SLURM another release of Slurm than the installed one
+(`debian:trixie`; `scripts/dev/releases` runs the tests on each).
 After each test its jobs are cancelled and what it broke is healed.
 """
 
@@ -29,14 +31,23 @@ from aistation_slurm.devcluster.faults import CLUSTER_FAULTS, Struck, strike
 from aistation_slurm.devcluster.login import become
 from aistation_slurm.devcluster.nodes import PASSING, resume_for
 from aistation_slurm.devcluster.plan import Wishes
+from aistation_slurm.devcluster.record import INSTALLED
 from aistation_slurm.errors import AistationError
-from aistation_slurm.settings import Settings, SlurmSettings, read_settings
+from aistation_slurm.settings import Settings, read_settings
 from aistation_slurm.slurm.connect import Slurm, connect
 from aistation_slurm.slurm.model import Job, Node
 from aistation_slurm.slurm.nodelist import expand
 
 NAME = os.environ.get("AISTATION_TEST_NAME", "test")
+KEEP = bool(os.environ.get("AISTATION_TEST_KEEP"))
+SLURM = os.environ.get("AISTATION_TEST_SLURM", INSTALLED)
 SMALL = asset_dir("slurm_conf") / "examples" / "small.yaml"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what is tried on each release of Slurm (`scripts/dev/releases`): all that needs the station."""
+    if "station" in getattr(item, "fixturenames", ()):
+        item.add_marker("releases")
 
 
 def wait_until(predicate: Callable[[], object], *, within: float = 30, every: float = 0.05) -> object:
@@ -158,16 +169,18 @@ def station() -> Iterator[Station]:
     """The cluster; started once for all tests."""
     if os.geteuid() != 0:
         pytest.skip("a real Slurm needs root")
-    if missing := packages.missing():
+    if missing := packages.missing(slurm=SLURM == INSTALLED):
         pytest.skip(f"not installed: {', '.join(missing)} (aistation dev install)")
-    wishes = Wishes(name=NAME, layout="netns", agents=True, daemon=True, page=False)
+    if not KEEP:  # of a session that was killed; whatever state it left its nodes in
+        down(NAME, say=print)
+    wishes = Wishes(name=NAME, layout="netns", agents=True, daemon=True, page=False, slurm=SLURM)
     cluster = start_cluster(wishes, file=SMALL)
     settings = read_settings(cluster.paths.config)
     scratch = Path("/var/tmp") / f"aistation-{NAME}"
     shutil.rmtree(scratch, ignore_errors=True)  # a new cluster counts its jobs from the start again
     scratch.mkdir()
-    yield Station(cluster, connect(SlurmSettings(conf=cluster.paths.slurm_conf)), settings, scratch)
-    if not os.environ.get("AISTATION_TEST_KEEP"):
+    yield Station(cluster, connect(settings.slurm), settings, scratch)
+    if not KEEP:
         down(NAME, say=print)
         shutil.rmtree(scratch)
 

@@ -66,7 +66,7 @@ class Lab:
         """Lift the wait after a requeue, as our daemon does after a failure."""
         self.wait_for(lambda: self.station.job(job_id).reason == "BeginTime", within=20, every=0.1)
         time.sleep(CREDENTIAL_STEP)  # see docs/recovery.md: not in the second in which a survivor was told to end
-        self.station.slurm.write.update_job(job_id, StartTime="now")
+        self.station.slurm.write.update_job(job_id, start_now=True)
 
 
 @pytest.fixture

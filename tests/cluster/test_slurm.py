@@ -1,12 +1,12 @@
 """The real Slurm, asked and ordered: what we read is what its own commands say."""
 
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from aistation_slurm.errors import NotPermitted, QuotaExceeded, SlurmRefused, SlurmUnreachable, UnknownToSlurm
-from aistation_slurm.settings import SlurmSettings
 from aistation_slurm.slurm.connect import Slurm, connect
 from aistation_slurm.slurm.marks import MARK
 from aistation_slurm.slurm.model import Job
@@ -105,12 +105,12 @@ def test_a_job_runs_with_its_gpu_and_is_gone_after_its_cancel(slurm, as_ann, sub
     node = next(each for each in slurm.read.nodes() if each.name == job.nodes)
     assert node.gpus_allocated >= 1
     assert node.state.is_working
-    as_ann.write.scancel(job_id, user="ann")
+    as_ann.write.scancel(job)
     wait_for(lambda: slurm.read.job(job_id).state.is_over)
     assert slurm.read.job(job_id).state is JobState.CANCELLED
     assert job_id not in {each.job_id for each in slurm.read.jobs()}
     assert job_id in {each.job_id for each in slurm.read.jobs(with_over=True)}
-    as_ann.write.scancel(job_id, user="ann")
+    as_ann.write.scancel(job)
 
 
 def test_a_held_job_waits_until_it_is_released(slurm, as_ann, submit, wait_for):
@@ -129,7 +129,7 @@ def test_the_wait_of_a_requeued_job_is_lifted_a_second_after_its_run_was_ended(s
     as_ann.write.requeue(job_id)
     wait_for(lambda: slurm.read.job(job_id).reason == "BeginTime")
     time.sleep(1.2)
-    slurm.write.update_job(job_id, StartTime="now")
+    slurm.write.update_job(job_id, start_now=True)
     wait_for(lambda: is_running(slurm, job_id))
     time.sleep(0.5)
     job = slurm.read.job(job_id)
@@ -160,7 +160,7 @@ def test_what_does_not_exist_is_unknown(slurm, as_ann):
         with pytest.raises(UnknownToSlurm):
             order(NO_JOB)
     with pytest.raises(UnknownToSlurm):
-        slurm.write.update_job(NO_JOB, Priority="1")
+        slurm.write.update_job(NO_JOB, priority=1)
     with pytest.raises(UnknownToSlurm):
         slurm.write.down_node(NOBODY, "aistation: a test")
     for option in ("-p", "-A", "-q"):
@@ -170,12 +170,13 @@ def test_what_does_not_exist_is_unknown(slurm, as_ann):
         slurm.write.sacctmgr("add", "user", "ann", f"account={NOBODY}")
 
 
-def test_another_user_s_job_may_not_be_touched(as_eve, submit):
+def test_another_user_s_job_may_not_be_touched(slurm, as_eve, submit):
     job_id = submit("--begin=now+1hour")
+    job = slurm.read.job(job_id)
     for order in (
-        lambda: as_eve.write.scancel(job_id),
+        lambda: as_eve.write.scancel(job),
         lambda: as_eve.write.hold(job_id),
-        lambda: as_eve.write.update_job(job_id, TimeLimit="1"),
+        lambda: as_eve.write.update_job(job_id, time_limit=timedelta(minutes=1)),
         lambda: as_eve.write.sacctmgr("add", "account", NOBODY),
         as_eve.write.reconfigure,
     ):
@@ -224,7 +225,7 @@ def test_a_slurm_that_is_not_there_is_unreachable_within_its_time(tmp_path, stat
     away.write_text("\n".join([*elsewhere, "SlurmctldPort=1", "MessageTimeout=2", ""]))
     begin = time.monotonic()
     with pytest.raises(SlurmUnreachable):
-        connect(SlurmSettings(conf=away)).read.nodes()
+        connect(station.settings.slurm.model_copy(update={"conf": away})).read.nodes()
     assert time.monotonic() - begin < 35
 
 

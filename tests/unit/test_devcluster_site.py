@@ -150,7 +150,7 @@ def test_an_account_that_was_there_before_is_neither_counted_nor_removed(tmp_pat
 
 
 def test_what_is_missing_is_said_with_the_line_that_installs_it(monkeypatch):
-    monkeypatch.setattr(packages, "missing", lambda: ["munge", "slurmd"])
+    monkeypatch.setattr(packages, "missing", lambda **_: ["munge", "slurmd"])
 
     with pytest.raises(MissingPackage, match="munge, slurmd") as error:
         packages.require()

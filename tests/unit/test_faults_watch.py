@@ -100,7 +100,7 @@ class PaperSlurm:
     def update_job(self, job_id, **fields):
         self._may_fail()
         self.orders.append(f"job {job_id} {fields}")
-        if fields == {"StartTime": "now"}:
+        if fields == {"start_now": True}:
             self.change(job_id, state="RUNNING", reason="", nodes="n3", eligible_time=NOON)
 
     def _may_fail(self):
@@ -197,7 +197,7 @@ def test_a_lost_node_is_marked_down_and_its_job_runs_again(lab):
     assert line.startswith("down n1: no heartbeat for 2.1 s, slurmd does not answer")
     assert line.endswith("jobs 7 on it")
     assert lab.recover() == ["start job 7 now", "job 7 runs again on n3"]
-    assert lab.slurm.orders == ["down n1", "job 7 {'StartTime': 'now'}"]
+    assert lab.slurm.orders == ["down n1", "job 7 {'start_now': True}"]
     (report,) = incidents.recent(lab.engine)
     assert (report.node, report.state, report.jobs[0].running_nodes) == ("n1", "away", "n3")
     assert report.to_down == timedelta(seconds=2.15)

@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,8 @@ from aistation_slurm.slurm import commands
 from aistation_slurm.slurm.commands.command import fresh_mark, keyed, piped, rows
 from aistation_slurm.slurm.commands.jobs import QUEUE_FIELDS
 from aistation_slurm.slurm.connect import connect
+from aistation_slurm.slurm.reader import QUESTIONS as QUESTIONS_OF_ALL
+from aistation_slurm.slurm.reader import SlurmReader
 from aistation_slurm.slurm.readers.cli import CliReader
 from aistation_slurm.slurm.runner import Completed
 
@@ -22,10 +25,15 @@ A_ROW = {
     "NumNodes": "1", "NumCPUs": "4", "tres-alloc": "cpu=4,mem=7G,node=1,gres/gpu=2", "PriorityLong": "1", "Nice": "0",
     "RestartCnt": "0", "exit_code": "0", "WorkDir": "/data",
 }  # fmt: skip
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+COMMANDS = ("squeue", "sacct", "scontrol", "sacctmgr", "sdiag", "sshare", "sreport")
 FREE_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 QUESTIONS: list[Callable[[CliReader], object]] = [
     CliReader.jobs, CliReader.nodes, CliReader.partitions, CliReader.config, CliReader.controllers, CliReader.qos,
     CliReader.accounts, CliReader.users, CliReader.associations, CliReader.history, lambda reader: reader.job(7),
+    CliReader.steps, CliReader.reservations, CliReader.limits_in_use, CliReader.diag, CliReader.tres,
+    CliReader.fair_shares, lambda reader: reader.step_history(7),
+    lambda reader: reader.usage(NOON - timedelta(hours=2), NOON),
 ]  # fmt: skip
 
 
@@ -92,7 +100,7 @@ def test_a_mark_is_another_one_each_time_and_no_width_or_comma_to_squeue():
 @given(text=st.one_of(st.text(), st.text("|=\n\x1f aN0", max_size=200)))
 def test_garbage_is_unreadable_and_never_a_traceback(ask, text):
     garbage = Completed(0, text, "")
-    reader = CliReader(Answering(squeue=garbage, sacct=garbage, scontrol=garbage, sacctmgr=garbage))
+    reader = CliReader(Answering(**dict.fromkeys(COMMANDS, garbage)))
     try:
         ask(reader)
     except SlurmUnreadable as error:
@@ -105,7 +113,7 @@ def test_garbage_is_unreadable_and_never_a_traceback(ask, text):
 def test_a_controller_that_is_away_is_unreachable_whatever_is_asked(ask):
     away = Completed(1, "", "slurm_load error: Unable to contact slurm controller (connect failure)\n")
     with pytest.raises(SlurmUnreachable):
-        ask(CliReader(Answering(squeue=away, sacct=away, scontrol=away, sacctmgr=away)))
+        ask(CliReader(Answering(**dict.fromkeys(COMMANDS, away))))
 
 
 def test_a_slurm_without_nodes_partitions_or_jobs_is_an_empty_one():
@@ -167,3 +175,68 @@ def test_connecting_asks_nothing_and_imports_no_web_and_no_tables(tmp_path, monk
 
 def test_every_error_of_a_reader_is_of_the_tree():
     assert issubclass(SlurmUnreadable, SlurmError)
+
+
+def steps_of(*ids: str) -> Callable[[tuple[str, ...]], str]:
+    """Print the steps as `squeue -s` would."""
+    step = {"StepName": "x", "StepState": "RUNNING", "Nodes": "a", "NumCPUs": "1", "NumTasks": "1", "Network": "n"}
+    return queue_of(*(step | {"StepID": each, "JobID": each.split(".")[0].partition("_")[0]} for each in ids))
+
+
+def shown(*ids: str) -> str:
+    """Print them as `scontrol -o show step` would."""
+    line = (
+        "StepId={} UserId=1 StartTime=1 State=RUNNING Nodes=1 CPUs=1 Tasks=1 Name=x Network=n TRES=cpu=4 ResvPorts=\n"
+    )
+    return "".join(line.format(each) for each in ids)
+
+
+def test_an_array_s_steps_are_asked_for_once_more_where_the_release_leaves_them_out():
+    asked = []
+
+    def scontrol(argv: tuple[str, ...]) -> str:
+        asked.append(argv[4:])
+        return shown("7.0", "9_1.batch") if commands.EVERY_JOB in argv else shown("7.0")
+
+    steps = CliReader(Answering(squeue=steps_of("7.0", "9_1.batch"), scontrol=scontrol)).steps()
+    assert [(each.job_id, each.step_id, each.tres) for each in steps] == [
+        (7, "0", {"cpu": 4}),
+        (9, "batch", {"cpu": 4}),
+    ]
+    assert asked == [("step",), ("step", commands.EVERY_JOB)]
+
+
+def test_a_step_that_ended_between_two_looks_is_no_running_step():
+    reader = CliReader(Answering(squeue=steps_of("7.0", "7.1"), scontrol=lambda _: shown("7.1")))
+    assert [each.step_id for each in reader.steps()] == ["1"]
+    gone = Completed(1, "", "slurm_get_job_steps error: Invalid job id specified\n")
+    assert CliReader(Answering(squeue=steps_of("7.0"), scontrol=gone)).steps() == []
+
+
+@pytest.fixture
+def in_utc(monkeypatch):
+    """The wall clock shows UTC while it lasts: an hour begins where it begins there."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_utc")
+def test_where_nothing_is_asked_for_no_command_is_started():
+    reader = CliReader(Answering())
+    assert reader.step_history() == []
+    assert reader.usage(NOON, NOON + timedelta(minutes=59)) == []
+
+
+@pytest.mark.usefixtures("in_utc")
+def test_usage_is_asked_for_in_full_hours_and_seconds_since_1970():
+    argv = commands.sreport(NOON - timedelta(minutes=61), NOON + timedelta(minutes=59)).argv
+    assert {word for word in argv if "=uts" in word} == {"start=uts1795428000", "end=uts1795435200"}
+
+
+def test_the_cli_reader_answers_every_question_of_the_contract():
+    asked = {name for name in vars(SlurmReader) if not name.startswith("_")} - {"name", "answers"}
+    assert asked == CliReader.answers == QUESTIONS_OF_ALL
+    assert CliReader.name == "cli"

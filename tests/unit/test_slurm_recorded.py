@@ -1,4 +1,7 @@
-"""What a real Slurm answered, read: one folder a release, recorded by tests/recorded/record.py."""
+"""What a real Slurm answered, read: one folder a release, recorded before the questions had all their fields of today.
+
+What was recorded since, of every question, stands in the folder `stage` (test_slurm_recorded_stage.py).
+"""
 
 import json
 from collections.abc import Callable
@@ -11,6 +14,7 @@ import pytest
 from aistation_slurm.errors import SlurmUnreadable
 from aistation_slurm.slurm import commands
 from aistation_slurm.slurm.commands import Command
+from aistation_slurm.slurm.commands.command import rows
 from aistation_slurm.slurm.model import Job, Limits
 from aistation_slurm.slurm.states import JobState
 
@@ -39,10 +43,24 @@ def mark_of(argv: tuple[str, ...]) -> str:
 
 def replay(folder: Path, name: str) -> object:
     asked, _, text = (folder / f"{name}.txt").read_bytes().decode().split("\n", 2)
-    command = QUESTIONS[name]()
-    recorded, ours = mark_of(tuple(json.loads(asked))), mark_of(command.argv)
-    assert [word.replace(recorded, ours) if recorded else word for word in json.loads(asked)] == list(command.argv)
-    return command.read(text.replace(recorded, ours) if recorded else text)
+    argv, command = tuple(json.loads(asked)), QUESTIONS[name]()
+    if mark := mark_of(argv):
+        text = widened(text, fields_of(argv), fields_of(command.argv), mark, mark_of(command.argv))
+        argv = tuple(word.replace(mark, mark_of(command.argv)) for word in argv)
+    assert argv[:-1] == command.argv[:-1]
+    assert bool(mark) or argv[-1] == command.argv[-1]
+    return command.read(text)
+
+
+def fields_of(argv: tuple[str, ...]) -> list[str]:
+    return [field.split(":")[0] for field in argv[-1].split(",")]
+
+
+def widened(text: str, recorded: list[str], today: list[str], mark: str, mark_today: str) -> str:
+    """Return the rows as they would have come had today's fields been asked for; those that were not are empty."""
+    assert set(recorded) <= set(today)
+    found = rows(text, recorded, mark)
+    return "".join("".join(row.get(field, "") + mark_today for field in today) + "\n" for row in found)
 
 
 def job_of(folder: Path, job_id: int, name: str = "squeue-with-over") -> Job:

@@ -1,5 +1,8 @@
 """What Slurm says when it can't or won't: words of real answers (22.05.8) and of slurm_errno.c up to 26.05."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +17,7 @@ from aistation_slurm.errors import (
     SlurmUnreachable,
     UnknownToSlurm,
 )
-from aistation_slurm.slurm.refusals import refusal
+from aistation_slurm.slurm.refusals import broken_off, refusal
 from aistation_slurm.slurm.runner import Completed
 
 POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
@@ -32,6 +35,8 @@ def said(text: str, *, returncode: int = 1) -> SlurmError:
         "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n",
         "slurm_load_jobs error: Socket timed out on send/recv operation\n",
         "slurm_load_jobs error: Zero Bytes were transmitted or received\n",
+        "scontrol: error: slurm_msg_sendto: address:port=10.0.0.1:6817 msg_type=1: Unexpected missing socket error\n",
+        "slurm_load_jobs error: Broken pipe\n",
         "slurm_load_jobs error: Slurm backup controller in standby mode\n",
         "slurm_load_jobs error: Protocol authentication error\n",
         "slurm_load_jobs error: Incompatible versions of client and server code\n",
@@ -106,6 +111,15 @@ def test_who_could_not_be_asked_is_unreachable_with_a_hint(text):
         ("slurm_update error: Invalid node state transition\n", InvalidRequest),
         ("Job has already finished for job 1\nslurm_suspend error: Job has already finished\n", InvalidRequest),
         ("Job is no longer pending execution for job 1\n", InvalidRequest),
+        ("Error creating the reservation: Duplicate reservation name\n", InUse),
+        ("Error creating the reservation: Requested reservation overlaps with another reservation\n", InUse),
+        ("Error creating the reservation: Requested nodes are busy\n", InUse),
+        ("Error creating the reservation: Invalid user id\n", NotPermitted),
+        ("scancel: error: Invalid user name: nobodyxx\n", UnknownToSlurm),
+        (" Can't modify because these users aren't associated with new default account 'nope'...\n", UnknownToSlurm),
+        ("slurm_update error: Active features not subset of available features\n", InvalidRequest),
+        ("40_[1-3]: No error\n40_4: Job is pending execution\n", InvalidRequest),
+        ("scancel: error: Operation not permitted on individual component of heterogeneous job\n", InvalidRequest),
         ("Update of this parameter is not supported: Frob=1\nRequest aborted\n", InvalidRequest),
         ("You must specify a reason when DOWNING or DRAINING a node. Request denied\n", InvalidRequest),
         (" Unknown option: frob=1\n Use keyword 'where' to modify condition\n", InvalidRequest),
@@ -123,6 +137,20 @@ def test_each_refusal_is_of_its_kind(text, kind):
     assert type(said(text)) is kind
 
 
+RECORDED = Path(__file__).parents[1] / "recorded" / "refusals"
+REFUSALS = [
+    pytest.param(each, id=f"{path.stem}-{each['name']}")
+    for path in sorted(RECORDED.glob("*.json"))
+    for each in json.loads(path.read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize("each", REFUSALS)
+def test_what_a_real_slurm_refused_is_of_the_kind_that_a_person_says(each):
+    error = refusal(tuple(each["argv"]), Completed(each["returncode"], each["stdout"], each["stderr"]))
+    assert (type(error).__name__, each["returncode"] != 0) == (each["kind"], True)
+
+
 def test_the_limit_that_was_hit_and_what_a_plugin_told_the_user_are_in_the_text():
     text = f"sbatch: error: teams of face have 16 GPUs\nsbatch: error: QOSMaxGRESPerUser\n{FAILED}{POLICY}\n"
     assert str(said(text)) == f"sbatch --parsable: teams of face have 16 GPUs; QOSMaxGRESPerUser; {POLICY}"
@@ -137,9 +165,50 @@ def test_a_command_that_says_nothing_is_quoted_by_its_status():
     assert "status 9" in said("", returncode=9).text
 
 
+def test_a_command_that_was_killed_was_not_refused_by_slurm():
+    error = said("scontrol: error: half a wo", returncode=-9)
+    assert type(error) is SlurmUnreachable
+    assert error.text == "was ended by SIGKILL: half a wo"
+    assert type(said("", returncode=-11)) is SlurmUnreachable
+
+
+READ = "sacct: error: _slurm_persist_recv_msg: only read 28 of 11087 bytes\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (READ + "sacct: error: Getting response to message type: DBD_GET_JOBS_COND\n", SlurmUnreachable),
+        ("sacct: error: DBD_GET_JOBS_COND failure: Unspecified error\n", SlurmUnreachable),
+        ("sacctmgr: error: DBD_GET_QOS failure: Access/permission denied\n", NotPermitted),
+        ("sacct: error: Munge encode failed: Failed to access socket: No such file (retrying ...)\n", type(None)),
+        ("", type(None)),
+    ],
+)
+def test_a_success_that_was_cut_off_from_slurmdbd_is_none(text, kind):
+    assert type(broken_off(("sacct",), Completed(0, "", text))) is kind
+
+
+def test_what_scancel_tells_beside_its_complaint_is_no_part_of_it():
+    text = (
+        "scancel: select/cons_tres: common_init: select/cons_tres loaded\n"
+        "scancel: Terminating job 7_[1-3]\n"
+        "scancel: error: Kill job error on job id 8: Access/permission denied\n"
+    )
+    assert said(text).text == "Kill job error on job id 8: Access/permission denied"
+
+
 def test_what_sacctmgr_complains_about_on_stdout_is_heard():
     done = Completed(1, " No associations created.\n Error: Access/permission denied\n", "")
     assert type(refusal(("sacctmgr",), done)) is NotPermitted
+
+
+def test_a_configuration_above_the_complaint_is_none_of_it():
+    down = "Slurmctld(primary) at vm is DOWN\n*****\n** RESTORE SLURMCTLD DAEMON TO SERVICE **\n*****\n"
+    done = Completed(1, "".join(f"Key{each} = in use\n" for each in range(100)) + "\n" + down, "")
+    error = refusal(("scontrol", "show", "config"), done)
+    assert type(error) is SlurmUnreachable
+    assert len(error.text) < 300
 
 
 @given(st.text(), st.integers(1, 255))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from aistation_slurm.slurm.commands.command import Command, Row, names, piped
-from aistation_slurm.slurm.model import Account, Association, Limits, Qos, User
+from aistation_slurm.slurm.model import Account, Association, Limits, Qos, TresKind, User
 from aistation_slurm.slurm.tres import read_tres
 from aistation_slurm.slurm.units import read_count, read_duration, read_factor, read_integer, read_limit
 
@@ -21,6 +21,7 @@ QOS_FIELDS = (
     "MaxSubmitPA", "MaxWall", "Description",
 )  # fmt: skip
 ACCOUNT_FIELDS = ("Account", "Coordinators", "Description")
+TRES_FIELDS = ("ID", "Type", "Name")
 USER_FIELDS = ("User", "DefaultAccount", "AdminLevel")
 ASSOCIATION_FIELDS = (
     "Cluster", "Account", "User", "Partition", "ParentName", "Share", "QOS", "DefaultQOS", "GrpTRES", "GrpJobs",
@@ -44,8 +45,13 @@ def show_users() -> Command[list[User]]:
 
 
 def show_associations(cluster: str | None = None) -> Command[list[Association]]:
-    """Every association with its own limits, of one cluster or of all; parents stand before their children."""
+    """Every association with its limits, of one cluster or of all; parents stand before their children."""
     return _show("association", ASSOCIATION_FIELDS, _association, *((f"cluster={cluster}",) if cluster else ()))
+
+
+def show_tres() -> Command[list[TresKind]]:
+    """Every trackable resource that slurmdbd counts."""
+    return _show("tres", TRES_FIELDS, _tres)
 
 
 def _show(noun: str, fields: tuple[str, ...], read: Callable[[Row], T], *words: str) -> Command[list[T]]:
@@ -88,6 +94,10 @@ def _account(row: Row) -> Account:
         description=row["Description"],
         coordinators=names(row["Coordinators"]),
     )
+
+
+def _tres(row: Row) -> TresKind:
+    return TresKind(tres_id=read_count(row["ID"]), type=row["Type"], name=row["Name"])
 
 
 def _user(row: Row) -> User:

@@ -23,6 +23,17 @@ KEYS = (
     "TLSCertLastRenewal", "Topology", "Parameters",
 )  # fmt: skip
 NEEDED = ("NodeName", "State")
+# From the reason on, in their order: what people wrote, and the few keys that may stand behind it.
+WRITTEN = (
+    "Reason", "Comment", "Extra", "InstanceId", "InstanceType", "ReservationName", "TLSCertTokenSet",
+    "TLSCertLastRenewal", "Topology", "Parameters",
+)  # fmt: skip
+# A reason ends with who gave it and when, even where something in it looks like a key.
+_SIGNED = re.compile(
+    r"(?P<reason>.*?\[[^\[\]@\s]+@[^\[\]@\s]+\](?:\s{7}.*?)?)"
+    rf"(?P<rest>(?:\s(?:{'|'.join(WRITTEN[1:])})=.*)?)",
+    re.DOTALL,
+)
 # `disk full [root@1795471498]`; of a reason of several lines, the second and later ones follow the bracket.
 _REASON = re.compile(
     r"(?P<first>.*?) ?\[(?P<user>[^\[\]@\s]+)@(?P<time>[^\[\]@\s]+)\](?:\s{7}(?P<rest>.*))?", re.DOTALL
@@ -34,8 +45,17 @@ def show_nodes(*node_names: str) -> Command[list[Node]]:
     only = (",".join(node_names),) if node_names else ()
     return Command(
         ("scontrol", "-a", "-d", "-o", "show", "node", *only),
-        read=lambda text: [_node(keyed(record, KEYS, needs=NEEDED)) for record in records(text, NEEDED[0])],
+        read=lambda text: [_node(_row(record)) for record in records(text, NEEDED[0])],
     )
+
+
+def _row(record: str) -> Row:
+    before, _, after = record.partition(" Reason=")
+    signed = _SIGNED.fullmatch(after)
+    if not signed or " Comment=" in before:
+        return keyed(record, KEYS, needs=NEEDED, written=WRITTEN)
+    row = keyed(before + signed["rest"], KEYS, needs=NEEDED, written=WRITTEN)
+    return row | {"Reason": signed["reason"]}
 
 
 def _node(row: Row) -> Node:

@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from aistation_slurm.errors import SlurmError, SlurmUnreadable, UnknownToSlurm
+from aistation_slurm.errors import SlurmError, SlurmRefused, SlurmUnreadable, UnknownToSlurm
 from aistation_slurm.slurm import commands
-from aistation_slurm.slurm.commands import Command
-from aistation_slurm.slurm.model import Account, Association, Controller, Job, Node, Partition, Qos, User
-from aistation_slurm.slurm.refusals import refusal
-from aistation_slurm.slurm.runner import Completed, Runner, shown
+from aistation_slurm.slurm.commands import Command, Reading, RunningStep
+from aistation_slurm.slurm.model import (
+    Account,
+    Association,
+    Controller,
+    Diag,
+    FairShare,
+    Job,
+    JobStep,
+    LimitsInUse,
+    Node,
+    Partition,
+    Qos,
+    Reservation,
+    TresKind,
+    Usage,
+    User,
+)
+from aistation_slurm.slurm.reader import QUESTIONS
+from aistation_slurm.slurm.refusals import broken_off, refusal
+from aistation_slurm.slurm.runner import Runner, Streaming, shown
 
 T = TypeVar("T")
+R = TypeVar("R")
 READ_SECONDS = 30.0
 
 
 class CliReader:
-    """A `SlurmReader` that starts a command for each question."""
+    """A `SlurmReader` that starts a command for each question, for `steps` two."""
+
+    name = "cli"
+    answers = QUESTIONS
 
     def __init__(self, runner: Runner, *, timeout: float = READ_SECONDS) -> None:
         self._runner = runner
@@ -38,6 +59,16 @@ class CliReader:
             raise UnknownToSlurm(f"no job {job_id}")
         return next((job for job in found if job.job_id == job_id), found[0])
 
+    def steps(self) -> list[JobStep]:
+        """Return the steps that run now, of all jobs."""
+        running = self._ask(commands.running_steps())
+        found = self._shown(running)
+        of_arrays = [each for each in running if each.is_of_array]
+        ids = {(each.job_id, each.step_id) for each in found}
+        if any((each.step.job_id, each.step.step_id) in ids for each in of_arrays):
+            return found
+        return found + self._shown(of_arrays, commands.EVERY_JOB)
+
     def nodes(self) -> list[Node]:
         """Return every node."""
         return self._ask(commands.show_nodes())
@@ -45,6 +76,10 @@ class CliReader:
     def partitions(self) -> list[Partition]:
         """Return every partition, hidden ones too."""
         return self._ask(commands.show_partitions())
+
+    def reservations(self) -> list[Reservation]:
+        """Return every reservation, past its start or before it."""
+        return self._ask(commands.show_reservations())
 
     def config(self) -> dict[str, str]:
         """Return the configuration that slurmctld runs with."""
@@ -54,16 +89,24 @@ class CliReader:
         """Return the names of the QOS that slurmctld itself knows."""
         return self._ask(commands.show_loaded_qos())
 
+    def limits_in_use(self) -> LimitsInUse:
+        """Return what each association and each QOS holds of its limits now, as slurmctld counts it."""
+        return self._ask(commands.show_limits_in_use())
+
     def controllers(self) -> list[Controller]:
         """Return every slurmctld of slurm.conf and whether it answers; does not raise when none does."""
         command = commands.ping()
         done = self._runner.run(command.argv, timeout=self._timeout)
         try:
-            return self._read(command, done)
+            return self._read(command, lambda: command.read(done.stdout))
         except SlurmUnreadable:
             if done.returncode:
                 raise refusal(command.argv, done) from None
             raise
+
+    def diag(self) -> Diag:
+        """Return how slurmctld is doing, and what it was asked how often."""
+        return self._ask(commands.sdiag())
 
     def qos(self) -> list[Qos]:
         """Return every QOS with its limits."""
@@ -78,8 +121,16 @@ class CliReader:
         return self._ask(commands.show_users())
 
     def associations(self, cluster: str | None = None) -> list[Association]:
-        """Return every association with its own limits, of one cluster or of all."""
+        """Return every association with its limits, of one cluster or of all."""
         return self._ask(commands.show_associations(cluster))
+
+    def tres(self) -> list[TresKind]:
+        """Return every trackable resource that slurmdbd counts."""
+        return self._ask(commands.show_tres())
+
+    def fair_shares(self) -> list[FairShare]:
+        """Return what fair share makes of every account and user of this cluster."""
+        return self._ask(commands.sshare())
 
     def history(
         self,
@@ -92,6 +143,23 @@ class CliReader:
         """Return the jobs that slurmdbd remembers; with `duplicates` one for each run of a requeued job."""
         return self._ask(commands.history(user=user, since=since, job_ids=job_ids, duplicates=duplicates))
 
+    def step_history(self, *job_ids: int) -> list[JobStep]:
+        """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too."""
+        return self._ask(commands.step_history(*job_ids)) if job_ids else []
+
+    def usage(self, since: datetime, until: datetime) -> list[Usage]:
+        """Return what each account and user of this cluster used between two hours, by TRES."""
+        if commands.full_hour(until) <= commands.full_hour(since):
+            return []  # sreport would make an hour of it
+        return self._ask(commands.sreport(since, until))
+
+    def _shown(self, running: Sequence[RunningStep], *which: str) -> list[JobStep]:
+        """Return those of them that still run; Slurm refuses to show the steps of no job at all."""
+        try:
+            return self._ask(commands.show_steps(running, *which)) if running else []
+        except SlurmRefused:
+            return []
+
     def _remembered(self, job_id: int, unknown: UnknownToSlurm) -> list[Job]:
         """Return what slurmdbd has; where it can't be asked, what slurmctld said stands."""
         try:
@@ -100,15 +168,28 @@ class CliReader:
             raise unknown from None
 
     def _ask(self, command: Command[T]) -> T:
+        if command.reading and isinstance(self._runner, Streaming):
+            return self._ask_as_it_comes(command, command.reading(), self._runner)
         done = self._runner.run(command.argv, timeout=self._timeout)
         if done.returncode:
             raise refusal(command.argv, done)
-        return self._read(command, done)
+        if error := broken_off(command.argv, done):
+            raise error
+        return self._read(command, lambda: command.read(done.stdout))
 
-    def _read(self, command: Command[T], done: Completed) -> T:
+    def _ask_as_it_comes(self, command: Command[T], reading: Reading[T], runner: Streaming) -> T:
+        """Read the answer while the command still prints: of a long queue, half the time of reading it afterwards."""
+        done = self._read(command, lambda: runner.stream(command.argv, reading.feed, timeout=self._timeout))
+        if done.returncode:
+            raise refusal(command.argv, done)
+        if error := broken_off(command.argv, done):
+            raise error
+        return self._read(command, reading.end)
+
+    def _read(self, command: Command[Any], read: Callable[[], R]) -> R:
         """Read the answer; whatever is wrong with it is Slurm's answer, never a traceback."""
         try:
-            return command.read(done.stdout)
+            return read()
         except SlurmUnreadable as error:
             raise SlurmUnreadable(error.text, where=shown(command.argv), hint=error.hint) from error
         except (ValueError, LookupError, OverflowError) as error:

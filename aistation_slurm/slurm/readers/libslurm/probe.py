@@ -6,7 +6,8 @@ from aistation_slurm.errors import SlurmUnreadable
 from aistation_slurm.slurm.conditional import What
 from aistation_slurm.slurm.worker import Worker
 
-PROBE_SECONDS = 5.0
+PROBE_SECONDS = 30.0
+"""As long as for a read: where something changed, libslurm takes in all of it."""
 
 
 class LibslurmProbe:

@@ -139,11 +139,21 @@ def test_a_job_that_slurmctld_forgot_is_asked_of_slurmdbd():
     assert (job.name, job.state.value, job.exit_code) == ("train", "CANCELLED", "0:15")
 
 
-@pytest.mark.parametrize("sacct", [Completed(0, "", ""), Completed(1, "", "sacct: error: Connection refused\n")])
+NO_ACCOUNTING = Completed(1, "", "Slurm accounting storage is disabled\n")
+
+
+@pytest.mark.parametrize("sacct", [Completed(0, "", ""), NO_ACCOUNTING])
 def test_a_job_that_nobody_knows_is_unknown(sacct):
     gone = Completed(1, "", "slurm_load_jobs error: Invalid job id specified\n")
     with pytest.raises(UnknownToSlurm):
         CliReader(Answering(squeue=gone, sacct=sacct)).job(7)
+
+
+def test_a_job_that_slurmctld_forgot_is_not_called_unknown_while_slurmdbd_is_away():
+    gone = Completed(1, "", "slurm_load_jobs error: Invalid job id specified\n")
+    away = Completed(1, "", "sacct: error: Connection refused\n")
+    with pytest.raises(SlurmUnreachable):
+        CliReader(Answering(squeue=gone, sacct=away)).job(7)
 
 
 def test_an_array_is_asked_for_by_its_own_id_though_its_members_come_too():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from aistation_slurm.errors import SlurmError, SlurmRefused, SlurmUnreadable, UnknownToSlurm
+from aistation_slurm.errors import SlurmRefused, SlurmUnreadable, UnknownToSlurm
 from aistation_slurm.slurm import commands
 from aistation_slurm.slurm.commands import Command, Reading, RunningStep
 from aistation_slurm.slurm.model import (
@@ -161,10 +161,10 @@ class CliReader:
             return []
 
     def _remembered(self, job_id: int, unknown: UnknownToSlurm) -> list[Job]:
-        """Return what slurmdbd has; where it can't be asked, what slurmctld said stands."""
+        """Return what slurmdbd has; where there is none, what slurmctld said stands, and where it is away nothing."""
         try:
             return self.history(job_ids=(job_id,))
-        except SlurmError:
+        except SlurmRefused:
             raise unknown from None
 
     def _ask(self, command: Command[T]) -> T:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from ctypes import POINTER, byref, c_char_p, c_int, c_long, c_size_t, c_uint16, c_uint32, c_void_p
 from typing import Any
 
-from aistation_slurm.errors import SlurmError, SlurmMissing
+from aistation_slurm.errors import SlurmError, SlurmMissing, SlurmRefused, SlurmUnreachable
 from aistation_slurm.slurm.refusals import refusal
 from aistation_slurm.slurm.runner import Completed
 
@@ -141,7 +141,9 @@ class Library:
 
     def _refusal(self, load: str, error: int) -> SlurmError:
         said = self._function("slurm_strerror", c_char_p, c_int)(error) or b"no reason given"
-        return refusal(("libslurm", load), Completed(1, "", said.decode(errors="replace")))
+        refused = refusal(("libslurm", load), Completed(1, "", said.decode(errors="replace")))
+        # A load is not refused without a reason: "Unspecified error" is a line that was cut in the middle.
+        return SlurmUnreachable(refused.text, where=refused.where) if type(refused) is SlurmRefused else refused
 
 
 def _without_head(text: bytes) -> bytes:

@@ -184,6 +184,20 @@ def test_the_token_goes_into_the_header_and_nowhere_else(path):
         assert "secret" not in str(in_time(RestReader(path, login=login).jobs))
 
 
+def test_a_token_that_the_daemons_do_not_take_is_not_called_a_fault_of_munge(path):
+    ping = recorded(42)
+    answer = http(500, b'{"errors": [{"error_number": 1007, "error": "Protocol authentication error"}]}')
+
+    def talk(connection: socket.socket, request: str) -> None:
+        (ping if "/ping " in request else saying(answer))(connection, request)
+
+    with serving(path, talk):
+        assert type(in_time(RestReader(path).jobs)) is SlurmUnreachable
+        error = in_time(RestReader(path, login=Login("ann", "old")).jobs)
+    assert type(error) is NotPermitted
+    assert "token" in error.hint
+
+
 @pytest.mark.parametrize("token", ["sec\r\nX-Admin: yes", "sec\x00ret", "sécret", ""])
 def test_a_token_that_can_stand_in_no_header_is_refused_and_not_repeated(path, token):
     with pytest.raises(SettingsError) as raised:

@@ -69,7 +69,31 @@ def test_it_does_not_even_take_the_call(path):
         listener.listen(0)
         with socket.socket(socket.AF_UNIX) as other:
             other.connect(str(path))  # the one that may wait
-            assert isinstance(in_time(lambda: ask(path, seconds=SOON)), SlurmUnreachable)
+            error = in_time(lambda: ask(path, seconds=SOON))
+    assert isinstance(error, SlurmUnreachable)
+    assert "within 0.5 s" in str(error)
+
+
+def test_it_is_busy_for_a_moment_and_then_takes_the_call(path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(0)
+        waiting = socket.socket(socket.AF_UNIX)
+        waiting.connect(str(path))
+
+        def take_both() -> None:
+            time.sleep(SOON)
+            listener.accept()[0].close()  # the one that waited
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(http(200, b"{}"))
+
+        taking = threading.Thread(target=take_both)
+        taking.start()
+        assert ask(path).body == b"{}"
+        taking.join(GENEROUS)
+        waiting.close()
 
 
 @pytest.mark.parametrize("what", [b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 10_000, http(200, b"x" * 10_000)])
@@ -182,6 +206,20 @@ def test_the_token_goes_into_the_header_and_nowhere_else(path):
     assert "secret" not in repr(login)
     with serving(path, saying(http(401, b"no", kind="text/plain"))):
         assert "secret" not in str(in_time(RestReader(path, login=login).jobs))
+
+
+def test_a_token_that_the_daemons_do_not_take_is_not_called_a_fault_of_munge(path):
+    ping = recorded(42)
+    answer = http(500, b'{"errors": [{"error_number": 1007, "error": "Protocol authentication error"}]}')
+
+    def talk(connection: socket.socket, request: str) -> None:
+        (ping if "/ping " in request else saying(answer))(connection, request)
+
+    with serving(path, talk):
+        assert type(in_time(RestReader(path).jobs)) is SlurmUnreachable
+        error = in_time(RestReader(path, login=Login("ann", "old")).jobs)
+    assert type(error) is NotPermitted
+    assert "token" in error.hint
 
 
 @pytest.mark.parametrize("token", ["sec\r\nX-Admin: yes", "sec\x00ret", "sécret", ""])

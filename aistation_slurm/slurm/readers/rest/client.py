@@ -53,6 +53,7 @@ class RestClient:
 
     def __init__(self, path: Path, *, login: Login | None = None) -> None:
         self._transport = UnixTransport(path, headers=login.headers() if login else None)
+        self._by_token = login is not None
         self._spoken: Spoken | None = None
 
     def spoken(self, until: Deadline) -> Spoken:
@@ -98,7 +99,7 @@ class RestClient:
         raise SlurmUnreadable(f"it knows no version of its API from {known}", where="slurmrestd")
 
     def _get(self, target: str, until: Deadline) -> Reply:
-        return read_reply(self._transport.get(target, until=until), shown(target))
+        return read_reply(self._transport.get(target, until=until), shown(target), by_token=self._by_token)
 
 
 def _raise_for(reply: Reply) -> str:

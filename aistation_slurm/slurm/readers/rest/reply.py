@@ -15,7 +15,8 @@ _NOT_MODIFIED, _UNAUTHORIZED, _NOT_FOUND = 304, 401, 404
 # slurm_errno.h: SLURM_NO_CHANGE_IN_DATA, ESLURM_REST_EMPTY_RESULT, SLURM_ERROR.
 _NO_CHANGE, _EMPTY, _UNSPECIFIED = 1900, 9003, -1
 _AWAY = "is slurmctld alive, and slurmdbd? slurmrestd does not say why it failed, its log does"
-_LOGIN = "slurmrestd takes root and its own user on its socket, others by a token"
+_LOGIN = "slurmrestd takes root and its own user on its socket, others by a token (rest_auth/jwt, SLURM_JWT=daemon)"
+_NOT_TAKEN = "the token is another user's, too old, or not of this cluster: `scontrol token username=...` makes one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Reply:
     status: int
     said: Record
     is_json: bool = True
+    by_token: bool = False
+    """True where it was asked with a token."""
 
     @property
     def is_unchanged(self) -> bool:
@@ -88,25 +91,27 @@ class Reply:
         if self._numbers == {_UNSPECIFIED}:  # slurmrestd forgot why it failed: on 22.05 always
             return SlurmUnreachable(said or "did not say why", where=self.where, hint=_AWAY)
         said = said or f"HTTP status {self.status}, and did not say why"
+        if self.by_token and "authentication" in said.lower():  # slurmrestd takes any token, the daemons do not
+            return NotPermitted(said, where=self.where, hint=_NOT_TAKEN)
         error = refusal(("GET",), Completed(1, "", said))
         return type(error)(error.text, where=self.where, hint=error.hint)
 
 
-def read_reply(answer: Answer, where: str) -> Reply:
+def read_reply(answer: Answer, where: str, *, by_token: bool = False) -> Reply:
     """Return the answer read; control characters and odd bytes in somebody's text are borne.
 
     Raises:
         SlurmUnreadable: it says that it is JSON, and is none.
     """
     if answer.status == _NOT_MODIFIED or answer.content_type != "application/json":
-        return Reply(where, answer.status, {}, is_json=False)
+        return Reply(where, answer.status, {}, is_json=False, by_token=by_token)
     try:
         said = json.loads(answer.body.decode(errors="replace"), strict=False)
     except (ValueError, RecursionError) as error:
         raise SlurmUnreadable(f"no JSON: {error!s:.120}", where=where) from error
     if not isinstance(said, dict):
         raise SlurmUnreadable("no JSON object", where=where)
-    return Reply(where, answer.status, said)
+    return Reply(where, answer.status, said, by_token=by_token)
 
 
 def _complaint(error: Record) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MEBIBYTE = 1024**2
 _CHUNK = MEBIBYTE
+_PAUSE = 0.02
 _IS_IT_RUNNING = "is slurmrestd running, and may this user ask it? [slurm] rest_socket says where its socket is"
 _IS_IT_STUCK = "is slurmctld alive? `scontrol ping` says so; see its log, and slurmrestd's"
 
@@ -121,11 +122,15 @@ class _Connection(http.client.HTTPConnection):
         self._until = until
 
     def connect(self) -> None:
-        """Open the socket."""
+        """Open the socket; while too many wait before it, Linux says so at once instead of waiting with them."""
         self.sock = _HurriedSocket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.until = self._until
-        self.sock.settimeout(self._until.left)
-        self.sock.connect(str(self._path))
+        while True:
+            self.sock.settimeout(self._until.left)
+            try:
+                return self.sock.connect(str(self._path))
+            except BlockingIOError:
+                time.sleep(_PAUSE)
 
 
 class _HurriedSocket(socket.socket):

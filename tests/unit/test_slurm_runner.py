@@ -35,9 +35,9 @@ def test_what_a_command_leaves_behind_comes_back_whatever_its_status():
 def test_a_command_that_hangs_is_ended_with_its_children_and_named(tmp_path):
     script = f"sleep 60 & echo $! > {tmp_path}/child; echo $$ > {tmp_path}/parent; wait"
     begin = time.monotonic()
-    with pytest.raises(SlurmUnreachable, match=r"no answer within 0\.5 s") as caught:
-        LocalRunner().run(("sh", "-c", script), timeout=0.5)
-    assert time.monotonic() - begin < 3
+    with pytest.raises(SlurmUnreachable, match=r"no answer within 2 s") as caught:
+        LocalRunner().run(("sh", "-c", script), timeout=2)
+    assert time.monotonic() - begin < 30
     assert "sh -c" in caught.value.where
     for name in ("parent", "child"):
         assert is_gone(int((tmp_path / name).read_text()))
@@ -58,8 +58,8 @@ def test_a_child_that_outlives_its_parent_and_keeps_the_pipe_open_is_ended_too(t
 def test_a_child_that_keeps_the_pipe_open_does_not_hold_the_call_for_longer_than_its_time():
     begin = time.monotonic()
     with pytest.raises(SlurmUnreachable):
-        LocalRunner().run(("sh", "-c", "setsid sleep 3 & exit 0"), timeout=0.5)
-    assert time.monotonic() - begin < 2
+        LocalRunner().run(("sh", "-c", "setsid sleep 30 & exit 0"), timeout=0.5)
+    assert time.monotonic() - begin < 20
 
 
 def test_a_command_that_is_not_there_is_missing():

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from aistation_slurm.errors import SpecError, SpecErrors, UnknownNameError
 from aistation_slurm.spec import ClusterSpec, load_spec
@@ -73,11 +74,21 @@ def test_a_group_takes_from_the_defaults_what_it_does_not_say(write):
     assert spec.groups["p100"].memory == 256 * 1024
 
 
-def test_a_cluster_file_is_read_in_a_blink():
-    load_spec(EXAMPLES / "six-teams.yaml")
-    begin = time.perf_counter()
-    load_spec(EXAMPLES / "six-teams.yaml")
-    assert time.perf_counter() - begin < 0.2
+def test_all_our_checks_of_a_cluster_file_cost_little_beside_the_reading_of_its_yaml():
+    file = EXAMPLES / "six-teams.yaml"
+    ours = quickest(lambda: load_spec(file))
+    assert ours < 10 * quickest(lambda: YAML().load(file.read_text()))
+
+
+def quickest(call):
+    """Return the least CPU seconds of five calls: what it costs, whatever else the machine does."""
+
+    def cost():
+        begin = time.process_time()
+        call()
+        return time.process_time() - begin
+
+    return min(cost() for _ in range(5))
 
 
 WRONG = {

@@ -164,14 +164,16 @@ def _files(texts: dict[str, str], observed: Observed, conf_dir: Path, spec: Clus
 
 
 def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str) -> Iterator[WriteRules]:
-    """Yield the files of job_submit.lua, which slurmctld reads again by itself; none where this Slurm has no Lua."""
+    """Yield the files of job_submit.lua, which slurmctld reads again by itself; none where this Slurm has no Lua.
+
+    That one is written with any other, even as it was: slurmctld sees no change but its time.
+    """
     if observed.has_lua is False:
         return
     texts = policy.rules_files(spec, source=source, exempt=policy.slurm_user(observed.config))
-    for name, text in texts.items():
-        old = observed.files.get(name)
-        if old is not None and body_of(old) == body_of(text):
-            continue
+    changed = {name for name, text in texts.items() if body_of(observed.files.get(name) or "") != body_of(text)}
+    for name in (each for each in texts if each in changed or (changed and each == policy.RULES)):
+        old, text = observed.files.get(name), texts[name]
         lines = policy.table_changes(old, text) if old and name == policy.TABLE else ()
         yield WriteRules(conf_dir / name, text, old, "none", lines, edited=bool(old) and is_edited(old or ""))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from aistation_slurm.jobs.fit import Adjustment
 from aistation_slurm.spec import ClusterSpec, load_spec
 from tests.unit.lua_slurmctld import ERROR, NO_QOS, NO_TEAM, REFUSED, SLURM_USER, LuaSlurmctld
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "slurm_conf" / "examples"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "slurm_conf" / "examples"
 SIX_TEAMS = load_spec(EXAMPLES / "six-teams.yaml")
 
 Make = Callable[..., LuaSlurmctld]
@@ -284,3 +286,22 @@ def test_an_error_in_the_rules_refuses_the_job(tmp_path):
     assert answer.code == ERROR
     assert len(answer.said) == 1
     assert len(answer.logged) == 1
+
+
+TOLD = re.compile(r"^(?:sbatch|srun): (?:error: )?(.*)$", re.MULTILINE)
+OF_THE_PAGE = (
+    {"tres_per_node": "gres:gpu:16", "min_nodes": 1, "max_nodes": 1},
+    {"tres_per_job": "gres:gpu:1", "cpus_per_task": 100, "pn_min_cpus": 100, "min_mem_per_node": 524288},
+    {"tres_per_job": "gres:gpu:24"},
+    {"tres_per_node": "gres:gpu:16", "script": None},
+    {"tres_per_job": "gres:gpu:p100:4"},
+    {"user": "gwen", "partition": "2080ti", "tres_per_job": "gres:gpu:4"},
+    {"qos": "emergency", "tres_per_job": "gres:gpu:4"},
+)
+
+
+def test_the_page_shows_what_users_read(ctld):
+    shown = [
+        line for line in TOLD.findall((ROOT / "docs" / "submission.md").read_text()) if "job submission" not in line
+    ]
+    assert shown == [line for fields in OF_THE_PAGE for line in ctld.submit(**fields).said]

@@ -48,8 +48,10 @@ local function read_list(list)
   local found = { words = {} }
   for word in (list or ""):gmatch("[^,]+") do
     local read = read_word(word)
-    if read and found[read.name] then found.is_mixed = true end
-    if read then found[read.name] = read end
+    if read and read.count > 0 then  -- --gpus=0 asks for none
+      found.is_mixed = found.is_mixed or found[read.name] ~= nil
+      found[read.name] = read
+    end
     found.words[#found.words + 1] = read or word
   end
   return found
@@ -272,11 +274,12 @@ local function fit_per_task(r, caps, quota)
   local on_node, tasks = math.floor(caps.gpus.count / each), r.sizes.num_tasks
   clamp(r, "ntasks_per_node", on_node, "ntasks_per_node", caps.gpus.why, "--ntasks-per-node")
   if tasks == nil then return true end
+  on_node = math.max(1, math.min(on_node, r.sizes.ntasks_per_node or on_node))
   local room = math.min(caps.nodes.count * on_node, quota.count and math.floor(quota.count / each) or tasks)
   local why = why_less(tasks * each, quota, caps.nodes.count * on_node * each, caps)
   clamp(r, "num_tasks", room, "ntasks", why, "--ntasks")
   local least, most = r.sizes.min_nodes or 1, r.sizes.max_nodes or 0
-  local needed = up(r.sizes.num_tasks / math.min(on_node, r.sizes.ntasks_per_node or on_node))
+  local needed = up(r.sizes.num_tasks / on_node)
   if (most > 0 and most < needed) or least > r.sizes.num_tasks then
     change(r, "nodes", least, needed, "where its tasks have room", "--nodes")
     keep_nodes_within(r, needed)
@@ -338,40 +341,55 @@ local function clamp_per_gpu(r, list, most, what, why, option, write)
   recount(r, list, "gpu", most)
 end
 
-local function fit_cpus_and_memory(r, caps)
-  local cpus, memory, sizes = caps.cpus, caps.memory, r.sizes
+-- How many GPUs a node has to give to the job, as far as that is certain.
+local function gpus_on_node(r)
+  local node, job, task = r.lists[PER_NODE].gpu, r.lists[PER_JOB].gpu, r.lists[PER_TASK].gpu
+  if node then return node.count end
+  if job then
+    local nodes = r.sizes.max_nodes or 0
+    return nodes > 0 and up(job.count / nodes) or 1
+  end
+  return task and task.count * math.max(1, r.sizes.ntasks_per_node or 1) or 1
+end
+
+local function fit_cpus(r, cpus, gpus)
+  local sizes = r.sizes
   if sizes.pn_min_cpus and sizes.pn_min_cpus ~= sizes.cpus_per_task then  -- Slurm has it from --cpus-per-task otherwise
     clamp(r, "pn_min_cpus", cpus.count, "cpus_per_node", cpus.why, "--mincpus")
   end
   clamp(r, "ntasks_per_node", cpus.count, "ntasks_per_node", cpus.why, "--ntasks-per-node")
-  local tasks = math.max(1, sizes.ntasks_per_node or 1)
-  clamp(r, "cpus_per_task", math.floor(cpus.count / tasks), "cpus_per_task", cpus.why, "--cpus-per-task")
+  local each = math.floor(cpus.count / math.max(1, sizes.ntasks_per_node or 1))
+  clamp(r, "cpus_per_task", each, "cpus_per_task", cpus.why, "--cpus-per-task")
   if sizes.pn_min_cpus and sizes.pn_min_cpus > cpus.count then resize(r, "pn_min_cpus", cpus.count) end
-  clamp(r, "min_mem_per_node", memory.count, "memory_per_node", memory.why, "--mem", write_memory)
-  local busy = math.max(1, sizes.pn_min_cpus or 1, (sizes.cpus_per_task or 1) * tasks)
-  local each_cpu = math.max(1, math.floor(memory.count / busy))
-  clamp(r, "min_mem_per_cpu", each_cpu, "memory_per_cpu", memory.why, "--mem-per-cpu", write_memory)
-  local gpu = r.lists[PER_NODE].gpu
-  local gpus = math.max(1, math.min(gpu and gpu.count or 1, cpus.count))
   local asked = r.lists.cpus_per_tres.gpu and r.lists.cpus_per_tres.gpu.count
   clamp_per_gpu(r, "cpus_per_tres", math.floor(cpus.count / gpus), "cpus_per_gpu", cpus.why, "--cpus-per-gpu")
   if sizes.min_cpus and r.set.cpus_per_tres then  -- from 23.02 on sbatch counts these CPUs too
     resize(r, "min_cpus", math.max(1, math.floor(sizes.min_cpus * r.lists.cpus_per_tres.gpu.count / asked)))
-  end
-  clamp_per_gpu(r, "mem_per_tres", math.floor(memory.count / gpus), "memory_per_gpu", memory.why, "--mem-per-gpu",
-                write_memory)
-  if sizes.min_cpus and (r.set.num_tasks or r.set.cpus_per_task) then
+  elseif sizes.min_cpus and (r.set.num_tasks or r.set.cpus_per_task) then
     resize(r, "min_cpus", math.max(1, sizes.num_tasks or 1) * math.max(1, sizes.cpus_per_task or 1))
   end
 end
 
+-- A job that doesn't say how many CPUs a task has gets those that go with its GPUs (DefCpuPerGPU).
+local function fit_memory(r, memory, gpus, share)
+  local sizes, tasks = r.sizes, math.max(1, r.sizes.ntasks_per_node or 1)
+  clamp(r, "min_mem_per_node", memory.count, "memory_per_node", memory.why, "--mem", write_memory)
+  local with_gpus = (r.lists.cpus_per_tres.gpu and r.lists.cpus_per_tres.gpu.count or share) * gpus
+  local busy = sizes.cpus_per_task and sizes.cpus_per_task * tasks or math.max(tasks, with_gpus)
+  local each = math.floor(memory.count / math.max(1, sizes.pn_min_cpus or 1, busy))
+  clamp(r, "min_mem_per_cpu", math.max(1, each), "memory_per_cpu", memory.why, "--mem-per-cpu", write_memory)
+  each = math.floor(memory.count / gpus)
+  clamp_per_gpu(r, "mem_per_tres", each, "memory_per_gpu", memory.why, "--mem-per-gpu", write_memory)
+end
 
 -- True where the request fits by now, as `r.changes` says; false where no part of it can, as `r.why_not` says.
 local function fit(r, names, table_of_policy)
   policy = table_of_policy
   local caps = caps_of(r, names)
   if not (fit_gpus(r, names, caps) and fit_shards(r, names, caps)) then return false end
-  fit_cpus_and_memory(r, caps)
+  local gpus = math.max(1, math.min(gpus_on_node(r), caps.cpus.count, caps.memory.count))
+  fit_cpus(r, caps.cpus, gpus)
+  fit_memory(r, caps.memory, gpus, r.wants_gpu and math.floor(caps.cpus.count / math.max(1, caps.gpus.count)) or 0)
   return true
 end
 

@@ -188,6 +188,16 @@ local function check_sizes(r, names)
   return policy.over_request == "remind" and slurm.SUCCESS or REFUSED
 end
 
+-- GPUs of another type than the named groups have; Slurm refuses that itself, without saying where they are.
+local function tell_of_other_type(r, names)
+  for _, name in ipairs(names) do
+    if r.kind == nil or policy.groups[name].gpu_type == r.kind then return end
+  end
+  local others = names_where(function(group) return has_it(r, group) and may_use(r.account, group) end)
+  local where = #others > 0 and "; they are in " .. table.concat(others, ", ") or ""
+  tell(("%s has no GPUs of type %s%s"):format(table.concat(names, ","), r.kind, where))
+end
+
 local function is_for_development(names)
   for _, name in ipairs(names) do
     if policy.groups[name].use ~= "development" then return false end
@@ -209,6 +219,7 @@ local function rules(job, before, partitions)
   end
   local is_waiting = before == nil or (given(before.job_state) or 0) % 256 == 0
   if not wants or not is_waiting or (before and not fits.is_resized(job)) then return slurm.SUCCESS end
+  tell_of_other_type(r, names)
   return check_sizes(r, names)
 end
 

@@ -118,6 +118,15 @@ def test_cpus_and_memory_for_each_gpu_are_its_share_of_the_node(ctld):
     assert answer.job["mem_per_tres"] == "gres/gpu:32768"
 
 
+def test_memory_for_each_cpu_counts_the_cpus_that_come_with_the_gpus_unless_a_task_says_its_own(ctld):
+    share = ctld.submit(tres_per_job="gres:gpu:1", min_mem_per_cpu=65536)
+    assert share.said == ("memory_per_cpu: 64G -> 32G (a node of v100 has no more)",)
+    both = ctld.submit(tres_per_job="gres:gpu:2", min_mem_per_cpu=32768, max_nodes=1, min_nodes=1)
+    assert both.said == ("memory_per_cpu: 32G -> 16G (a node of v100 has no more)",)
+    own = ctld.submit(tres_per_job="gres:gpu:1", min_mem_per_cpu=65536, cpus_per_task=2)
+    assert own.said == ()
+
+
 def test_the_scripts_environment_says_what_the_job_now_has(ctld):
     environment = {
         "PATH": "/bin",
@@ -208,6 +217,17 @@ def test_what_can_never_fit_is_refused_with_the_reason(ctld):
     answer = ctld.submit(partition="1080ti_dev", tres_per_node="gres:gpu:1")
     assert answer.code == REFUSED
     assert answer.said == ("refused: no part of this fits into 1080ti_dev (a development environment has no more)",)
+
+
+def test_gpus_of_a_type_that_the_named_group_has_not_are_said_to_be_elsewhere(ctld):
+    answer = ctld.submit("gwen", partition="v100", tres_per_job="gres:gpu:p100:2")
+    assert (answer.code, answer.said) == (0, ("v100 has no GPUs of type p100; they are in p100_shar",))
+    assert ctld.submit(partition="v100", tres_per_job="gres:gpu:h100:2").said == ("v100 has no GPUs of type h100",)
+
+
+def test_no_gpus_are_no_request_for_gpus(ctld):
+    answer = ctld.submit(tres_per_job="gres:gpu:0", min_nodes=5, max_nodes=5)
+    assert (answer.code, answer.said, answer.job["min_nodes"]) == (0, (), 5)
 
 
 def test_emergency_is_for_those_who_have_the_right(ctld):

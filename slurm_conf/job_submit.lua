@@ -160,7 +160,7 @@ local function advise(r, first)
   tell("ask for it so: " .. table.concat(options, " "))
 end
 
--- srun and salloc go on with the request that they were given, so theirs can't be changed for them.
+-- salloc, and srun up to 22.05, go on with the request that they were given, and their steps then fail.
 local function answer(r)
   if #r.changes == 0 then return slurm.SUCCESS end
   local how = policy.over_request

@@ -10,7 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +29,13 @@ class SlurmSettings(_Table):
 
     conf: Path = Field(Path("/etc/slurm/slurm.conf"), description="The slurm.conf of the cluster.")
     bin: Path | None = Field(None, description="Folder of Slurm's commands; without it, those on PATH.")
+    reader: Literal["auto", "cli", "libslurm", "rest"] = Field(
+        "auto",
+        description="Who asks Slurm: its commands, pyslurm or slurmrestd; auto is pyslurm where it fits, else cli.",
+    )
+    rest_socket: Path | None = Field(None, description="The Unix socket of slurmrestd, for the reader `rest`.")
+    rest_token_file: Path | None = Field(None, description="A file with a token (JWT), where slurmrestd wants one.")
+    rest_user: str = Field("", description="Whose token that is.")
     gpu_device: str = Field("/dev/nvidia", description="What the GPUs' device files begin with, before their number.")
 
 

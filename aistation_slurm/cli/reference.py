@@ -10,6 +10,7 @@ import click
 from pydantic import BaseModel
 
 from aistation_slurm.cli.main import NOUNS, app
+from aistation_slurm.cli.readers_page import readers_page
 from aistation_slurm.settings import Settings
 from aistation_slurm.spec.model import ClusterSpec
 from aistation_slurm.spec.reference import reference_page
@@ -20,6 +21,7 @@ def pages() -> dict[str, str]:
     return {
         "cluster-file.md": reference_page(ClusterSpec),
         "commands.md": command_page(app),
+        "readers.md": readers_page(),
         "settings.md": settings_page(Settings),
     }
 

@@ -39,7 +39,8 @@ def examine(slurm: Slurm) -> list[Finding]:
     """
     config = slurm.read.config()
     nodes, partitions = slurm.read.nodes(), slurm.read.partitions()
-    return [*_version(config), *_hardware(nodes, partitions), *_settings(config), *_accounting(slurm, config)]
+    chosen = Finding("good", str(slurm.choice))
+    return [*_version(config), chosen, *_hardware(nodes, partitions), *_settings(config), *_accounting(slurm, config)]
 
 
 def _version(config: Mapping[str, str]) -> Iterator[Finding]:

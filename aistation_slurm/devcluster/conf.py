@@ -175,6 +175,16 @@ def slurmdbd_conf(paths: Paths, record: ClusterRecord, password: str) -> str:
     return PREAMBLE + "\n".join(slurm_line({key: value}) for key, value in pairs.items()) + "\n"
 
 
+def hosts_file(record: ClusterRecord, machines: str) -> str:
+    """Return what the controller sees in place of /etc/hosts, `machines`: its own addresses have names, too.
+
+    So it asks no DNS for them, which may be slow, or not there.
+    """
+    own = [(record.address, record.slurm_cluster), *((each.address, each.name) for each in record.nodes)]
+    lines = [f"{address} {name}\n" for address, name in own if address != "127.0.0.1"]
+    return "".join([machines.rstrip("\n") + "\n", f"# of the cluster {record.name}\n", *lines])
+
+
 def settings_toml(paths: Paths, record: ClusterRecord) -> str:
     """Return aistation.toml: the settings with which our own programs serve this cluster."""
     heartbeat = f"{record.address}:{record.ports.heartbeat}"
@@ -188,6 +198,7 @@ simulated = true
 
 [slurm]
 conf = {text(str(paths.slurm_conf))}
+rest_socket = {text(str(paths.run / "slurmrestd" / "slurmrestd.socket"))}
 gpu_device = {text(str(paths.devices / "nvidia"))}
 {slurm}
 [daemon]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import pwd
 import socket
@@ -16,6 +17,8 @@ from pathlib import Path
 from aistation_slurm.devcluster.commands import clean_env
 from aistation_slurm.devcluster.processes import MARK, NODE_MARK, SERVICE_MARK
 from aistation_slurm.errors import DevClusterError
+
+_PRIVATE = ("unshare", "--mount", "--propagation", "slave")
 
 
 def at_once() -> bool:
@@ -34,6 +37,8 @@ class Service:
     user: str = "root"
     node: str = ""
     netns: Path | None = None
+    hosts: Path | None = None
+    """What it sees in place of /etc/hosts, where the machine lets us: nothing is mounted for anybody else."""
     env: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[], bool] = at_once
     patience: float = 30.0
@@ -48,10 +53,22 @@ def start(service: Service, cluster: str) -> None:
     into = ("nsenter", f"--net={service.netns}") if service.netns else ()
     with _log(service) as log:
         subprocess.run(
-            (*into, "setsid", "--fork", *_as_user(service.user), *service.argv),
+            (*into, "setsid", "--fork", *_with_hosts(service.hosts), *_as_user(service.user), *service.argv),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", check=True,
             env=clean_env({**service.env, **marks}),
         )  # fmt: skip
+
+
+def _with_hosts(hosts: Path | None) -> tuple[str, ...]:
+    if hosts is None or not _mounts_work():
+        return ()
+    bind = 'mount --bind "$0" /etc/hosts; exec "$@"'
+    return (*_PRIVATE, "sh", "-c", bind, str(hosts))
+
+
+@functools.cache
+def _mounts_work() -> bool:
+    return subprocess.run((*_PRIVATE, "true"), capture_output=True, check=False).returncode == 0
 
 
 def _as_user(user: str) -> tuple[str, ...]:

@@ -30,7 +30,8 @@ _KEYRINGS = ("debian-archive-keyring.pgp", "debian-archive-keyring.gpg")
 _NAMED_BY_RANK = ("oldstable", "stable", "testing", "unstable", "sid")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 _LINKED = b"libslurmfull.so"
-_NO_ANSWER = ("resolv", "connect", "timed out", "unreachable")
+_NO_ANSWER = ("resolv", "connect", "timed out", "unreachable", "did not end")
+_PATIENCE = 240.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class _Box:
             (folder / each).mkdir(parents=True)
         (folder / "status").touch()
         (folder / "suite.sources").write_text(mirror.source(suite))
+        (folder / "apt.conf").write_text("".join(self._settings()))
 
     def look(self) -> None:
         """Fetch the list of packages."""
@@ -122,32 +124,30 @@ class _Box:
     def _apt(self, *words: str) -> None:
         proxies = {key: os.environ[key] for key in _PROXIES if key in os.environ}
         try:
-            run(("apt-get", "--quiet=2", *self._options(), *words), timeout=600, env=proxies)
+            run(("apt-get", "--quiet=2", "-c", str(self.folder / "apt.conf"), *words), timeout=_PATIENCE, env=proxies)
         except DevClusterError as error:
             raise self._explained(error) from error
 
-    def _options(self) -> Iterator[str]:
+    def _settings(self) -> Iterator[str]:
+        """Yield apt.conf: the machine's own counts too, for its proxy, but what that does after an update."""
         folders = {"State": "state", "State::status": "status", "Cache": "cache", "Etc::sourcelist": "suite.sources"}
         options = {f"Dir::{key}": str(self.folder / value) for key, value in folders.items()} | {
             "Dir::Etc::sourceparts": "/dev/null",
             "APT::Update::Error-Mode": "any",
-            "APT::Update::Post-Invoke-Success::": "true",
             "APT::Sandbox::User": "root",
             "Acquire::Languages": "none",
             "Acquire::Retries": "2",
         }
-        for key, value in options.items():
-            yield from ("-o", f"{key}={value}")
+        yield from (f'{key} "{value}";\n' for key, value in options.items())
+        yield from (f"#clear APT::Update::{key};\n" for key in ("Post-Invoke", "Post-Invoke-Success"))
 
     def _explained(self, error: DevClusterError) -> DevClusterError:
-        words, site = error.hint, self.mirror.site
+        words, site = error.hint or error.text, self.mirror.site
         first = words.partition("\n")[0]
         if any(each in words.lower() for each in _NO_ANSWER):
             return NoMirror(f"{site} can't be reached", hint=first)
         if "Release file" in words or "404" in words:
-            return NoMirror(
-                f"{site} has no suite {self.suite!r}", hint="those with a Slurm are bookworm, trixie, forky"
-            )
+            return NoMirror(f"{site} has no suite {self.suite!r}", hint="bookworm, trixie and forky have a Slurm")
         if "NO_PUBKEY" in words or "not signed" in words:
             hint = "install the newest debian-archive-keyring"
             return NoMirror(f"this machine lacks the key that {self.suite} is signed with", hint=hint)
@@ -158,7 +158,7 @@ class _Box:
 
 def _keep_libraries(root: Path, into: Path) -> None:
     """Move the libraries of all packages into one folder; before Debian 13 some are in /lib, some in /usr/lib."""
-    plugins = next(root.glob("usr/lib/*/slurm-wlm"))
+    plugins = _first(root, "usr/lib/*/slurm-wlm")
     triplet = plugins.parent.name
     for folder in (root / "lib" / triplet, root / "usr" / "lib" / triplet):
         if folder.is_dir():
@@ -170,6 +170,7 @@ def _keep_programs(root: Path, prefix: Path) -> Iterator[Path]:
     """Move Slurm's programs into `bin` and `sbin`, yield them; Debian puts alternatives of some under `NAME-wlm`."""
     for folder in ("bin", "sbin"):
         (prefix / folder).mkdir()
+        (prefix / folder).chmod(0o755)  # users run them, whatever our umask
         for path in sorted((root / "usr" / folder).iterdir()):
             if path.is_file() and not path.is_symlink() and _LINKED in path.read_bytes():
                 yield path.rename(prefix / folder / path.name.removesuffix("-wlm"))
@@ -181,15 +182,14 @@ def _fit(prefix: Path, root: Path, programs: list[Path]) -> None:
     RPATH, not RUNPATH: it goes for what a plugin needs too. LD_LIBRARY_PATH would reach what the programs start.
     """
     library = prefix / "lib"
-    patchelf = next(root.glob("usr/bin/patchelf"))
-    loader = _loader(library)
+    loader, patchelf = _first(library, "ld-linux*.so.*"), root / "usr" / "bin" / PATCHELF
     by_itself = (str(loader), "--library-path", str(library), str(patchelf))
     paths = f"{library}:{library / 'slurm'}"
     run((*by_itself, "--set-interpreter", str(loader), "--force-rpath", "--set-rpath", paths, *map(str, programs)))
 
 
-def _loader(library: Path) -> Path:
-    found = sorted(library.glob("ld-linux*.so.*"))
+def _first(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
     if not found:
-        raise DevClusterError("there is no loader among its libraries", where=str(library))
+        raise DevClusterError(f"the suite's packages hold no {pattern}", where=str(folder))
     return found[0]

@@ -13,6 +13,7 @@ from pathlib import Path
 from aistation_slurm.devcluster.conf import (
     SLURM_USER,
     cgroup_conf,
+    hosts_file,
     proctrack,
     settings_toml,
     slurm_conf,
@@ -110,6 +111,7 @@ def write_site(
         _write_empty(paths.etc / name)
     version = slurm_version(version_said(program(paths, "slurmd")))
     write_whole(paths.etc / "cgroup.conf", cgroup_conf(version, proctrack()))
+    write_whole(paths.hosts, hosts_file(record, _text(Path("/etc/hosts"))))
     write_whole(paths.config, settings_toml(paths, record))
     _write_slurmdbd(paths, slurmdbd_conf(paths, record, password(paths)))
     write_whole(paths.slurm_conf, text)
@@ -120,6 +122,10 @@ def _write_missing(folder: Path, texts: Mapping[str, str]) -> None:
     for name, text in texts.items():
         if not (folder / name).exists():
             write_whole(folder / name, text)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
 
 
 def _write_empty(path: Path) -> None:

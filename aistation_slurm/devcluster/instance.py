@@ -14,6 +14,7 @@ from aistation_slurm.devcluster.paths import Paths, paths_of
 from aistation_slurm.devcluster.processes import Process, end_all, read_processes
 from aistation_slurm.devcluster.processes import services as services_of
 from aistation_slurm.devcluster.record import ClusterRecord, known_record
+from aistation_slurm.devcluster.release import own_folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,8 @@ class DevCluster:
         """Return the folders of PATH: a Slurm of the cluster's own comes first, another cluster's is left out."""
         slurms = str(self.paths.base / "*" / "slurm" / "*bin")
         before = [each for each in path.split(":") if not fnmatch(each, slurms)]
-        own = [str(self.paths.slurm / each) for each in ("bin", "sbin")] if self.paths.slurm.is_symlink() else []
-        here = os.path.dirname(sys.executable)
-        return [*own, *(each for each in (here, "/usr/sbin", "/sbin") if each not in before), *before]
+        ours = (os.path.dirname(sys.executable), "/usr/sbin", "/sbin")
+        return [*own_folders(self.paths), *(each for each in ours if each not in before), *before]
 
     def running(self) -> dict[str, Process]:
         """Return its daemons that live, by name."""

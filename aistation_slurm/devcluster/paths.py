@@ -78,6 +78,11 @@ class Paths:
         return self.etc / "slurm.conf"
 
     @property
+    def hosts(self) -> Path:
+        """What its controller sees in place of /etc/hosts: that, and its own addresses."""
+        return self.etc / "hosts"
+
+    @property
     def config(self) -> Path:
         """The settings file of our own programs."""
         return self.etc / "aistation.toml"

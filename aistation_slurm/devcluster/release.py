@@ -71,12 +71,15 @@ def put_link(paths: Paths, release: Release) -> None:
         paths.slurm.symlink_to(wanted)
 
 
+def own_folders(paths: Paths) -> list[str]:
+    """Return what comes first in PATH for the cluster's Slurm; nothing where that is the installed one."""
+    return [str(paths.slurm / each) for each in ("bin", "sbin")] if paths.slurm.is_symlink() else []
+
+
 def program(paths: Paths, name: str) -> str:
     """Return the path of a program of the cluster's Slurm."""
-    for folder in ("bin", "sbin") if paths.slurm.is_symlink() else ():
-        if (path := paths.slurm / folder / name).is_file():
-            return str(path)
-    return find(name)
+    found = (Path(folder, name) for folder in own_folders(paths))
+    return next((str(path) for path in found if path.is_file()), None) or find(name)
 
 
 def plugin_dir(paths: Paths) -> Path | None:

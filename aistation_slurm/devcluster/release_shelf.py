@@ -47,9 +47,9 @@ def provide(release: Release, base: Path, say: Say) -> None:
             if not _is_whole(release.prefix):
                 _make(release, release.prefix, say)
     if lacking := release.missing():
-        raise DevClusterError(
-            f"no whole Slurm: {', '.join(lacking)} missing", where=str(release.prefix), hint="what holds bin and sbin?"
-        )
+        names = ", ".join(lacking[:3]) + (" ..." if lacking[3:] else "")
+        hint = "give the folder that holds its bin and sbin"
+        raise DevClusterError(f"no whole Slurm: {names} missing", where=str(release.prefix), hint=hint)
 
 
 def _make(release: Release, prefix: Path, say: Say) -> None:
@@ -59,11 +59,14 @@ def _make(release: Release, prefix: Path, say: Say) -> None:
     say(f"{release.spec} is not on this machine yet: it is made once, out of {mirror.site}")
     shutil.rmtree(prefix, ignore_errors=True)
     prefix.mkdir()
+    prefix.chmod(0o755)
     try:
         make_prefix(release.suite, prefix, mirror, steps)
         version = version_said(str(prefix / "sbin" / "slurmd"))
-    except DevClusterError:
+    except (DevClusterError, OSError) as error:
         shutil.rmtree(prefix, ignore_errors=True)
+        if isinstance(error, OSError):  # the disk is full, most likely
+            raise DevClusterError(f"{release.spec} can't be made: {error.strerror}", where=str(prefix)) from error
         raise
     write_whole(prefix / "version", version + "\n")
     steps.total(f"{release.spec} is made: Slurm {version}")
@@ -77,6 +80,7 @@ def _is_whole(prefix: Path) -> bool:
 def _shelf_locked(base: Path, say: Say) -> Iterator[None]:
     """Hold the shelf; wait, and say so, while another makes or removes a release."""
     shelf(base).mkdir(parents=True, exist_ok=True)
+    shelf(base).chmod(0o755)
     folder = os.open(shelf(base), os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:

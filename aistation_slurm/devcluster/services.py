@@ -15,7 +15,7 @@ from aistation_slurm.devcluster.database import mariadbd_argv
 from aistation_slurm.devcluster.network import NAMESPACES
 from aistation_slurm.devcluster.paths import Paths
 from aistation_slurm.devcluster.record import ClusterRecord, NodeRecord
-from aistation_slurm.devcluster.release import program
+from aistation_slurm.devcluster.release import own_folders, program
 
 MUNGE_USER = "munge"
 # slurmrestd refuses to be root or SlurmUser.
@@ -45,14 +45,14 @@ def slurmdbd(paths: Paths, record: ClusterRecord) -> Service:
     """Return slurmdbd; the first time it makes its tables."""
     ready = partial(answers, record.address, record.ports.slurmdbd)
     return Service("slurmdbd", (program(paths, "slurmdbd"), "-D"), paths.log / "slurmdbd.out", user=SLURM_USER,
-                   env=slurm_env(paths), ready=ready, patience=90)  # fmt: skip
+                   env=daemon_env(paths), ready=ready, patience=90, hosts=paths.hosts)  # fmt: skip
 
 
 def slurmctld(paths: Paths, record: ClusterRecord) -> Service:
     """Return slurmctld."""
     ready = partial(answers, record.address, record.ports.slurmctld)
     return Service("slurmctld", (program(paths, "slurmctld"), "-D"), paths.log / "slurmctld.out", user=SLURM_USER,
-                   env=slurm_env(paths), ready=ready, patience=60)  # fmt: skip
+                   env=daemon_env(paths), ready=ready, patience=60, hosts=paths.hosts)  # fmt: skip
 
 
 def slurmrestd(paths: Paths) -> Service:
@@ -68,7 +68,7 @@ def slurmd(paths: Paths, record: ClusterRecord, node: NodeRecord) -> Service:
     stepd = program(paths, "slurmstepd")  # else it takes the one of where it was built to be
     argv = (program(paths, "slurmd"), "-D", "-N", node.name, "-d", stepd)
     return Service(f"slurmd:{node.name}", argv, paths.log / f"slurmd.{node.name}.out",
-                   node=node.name, netns=_netns(record, node), env=slurm_env(paths))  # fmt: skip
+                   node=node.name, netns=_netns(record, node), env=daemon_env(paths))  # fmt: skip
 
 
 def agent(paths: Paths, record: ClusterRecord, node: NodeRecord) -> Service:
@@ -101,10 +101,19 @@ def slurm_env(paths: Paths) -> dict[str, str]:
     return {"SLURM_CONF": str(paths.slurm_conf)}
 
 
+def daemon_env(paths: Paths) -> dict[str, str]:
+    """Return what a daemon of Slurm is started with.
+
+    From 23.11 on it looks up the name of whoever connects, before it answers him (conmgr); where DNS is silent, that
+    takes 10 s.
+    """
+    return slurm_env(paths) | {"RES_OPTIONS": "timeout:1 attempts:1"}
+
+
 def our_env(paths: Paths) -> dict[str, str]:
     """Return what our own programs need to know of this cluster."""
-    here = os.path.dirname(sys.executable)
-    more = {"AISTATION_CONFIG": str(paths.config), "PATH": f"{here}:{SBIN}", "PYTHONUNBUFFERED": "1", "HOME": "/"}
+    path = ":".join([*own_folders(paths), os.path.dirname(sys.executable), SBIN])
+    more = {"AISTATION_CONFIG": str(paths.config), "PATH": path, "PYTHONUNBUFFERED": "1", "HOME": "/"}
     return slurm_env(paths) | more
 
 

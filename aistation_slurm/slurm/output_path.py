@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from functools import lru_cache
 
 NO_TASK = "4294967294"
 """What slurmd prints for `%a` of a job that is no array's."""
+_FIXED = {"%": "%", "s": "batch", "n": "0", "t": "0"}
 _PATTERN = re.compile(r"%(?:(?P<width>\d+)(?=[aAjJnst]))?(?P<letter>[%aAjJnNstux])")
 
 
@@ -35,12 +36,29 @@ def output_path(
         return path.replace("\\", "")
     if "%" not in path:
         return path
-    array = str(array_job_id or job_id)
-    values = {"%": "%", "A": array, "a": array_task or NO_TASK, "j": str(job_id), "J": str(job_id), "s": "batch"}
-    values |= {"n": "0", "t": "0", "N": node, "u": user, "x": name}
-    return _PATTERN.sub(lambda match: _fill(match, values), path)
+    return _as_format(path).format(
+        A=array_job_id or job_id, a=array_task or NO_TASK, j=job_id, N=node, u=user, x=name,
+    )  # fmt: skip
 
 
-def _fill(match: re.Match[str], values: Mapping[str, str]) -> str:
-    value = values[match["letter"]]
-    return value.zfill(min(int(match["width"] or 0), 10)) if value.isdecimal() else value
+@lru_cache(maxsize=4096)
+def _as_format(path: str) -> str:
+    """Return the path for `str.format`: many jobs have the same one."""
+    parts: list[str] = []
+    end = 0
+    for match in _PATTERN.finditer(path):
+        parts += [_literal(path[end : match.start()]), _field(match["letter"], min(int(match["width"] or 0), 10))]
+        end = match.end()
+    return "".join([*parts, _literal(path[end:])])
+
+
+def _field(letter: str, width: int) -> str:
+    if letter == "J":  # a batch script's step has no number of its own
+        letter = "j"
+    if said := _FIXED.get(letter):
+        return said.zfill(width) if said.isdecimal() else said
+    return f"{{{letter}:0>{width}}}" if width else f"{{{letter}}}"
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import selectors
 import shlex
 import signal
 import subprocess
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol, cast, runtime_checkable
 
 from aistation_slurm.errors import InvalidRequest, SlurmMissing, SlurmUnreachable
 
 _STRAY = ("SLURM_", "SBATCH_", "SQUEUE_", "SINFO_", "SACCT_", "SCANCEL_", "SALLOC_", "SRUN_", "SCONTROL_", "SACCTMGR_")
 _KEPT = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER"})
+PIECE = 32 * 1024
+"""Bytes that are handed on in one go."""
 _PASSES_ON = frozenset({"sbatch", "salloc", "srun"})
 """Commands that hand their environment to the job, where our reading aids have no business."""
 _READING = {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0", "LC_ALL": "C.UTF-8"}
@@ -44,6 +49,22 @@ class Runner(Protocol):
         ...
 
 
+@runtime_checkable
+class Streaming(Protocol):
+    """A runner that can also hand on what a command prints while it still prints."""
+
+    def stream(self, argv: tuple[str, ...], feed: Callable[[str], object], *, timeout: float = 30) -> Completed:
+        """Return what the command left behind, but for its stdout, which was fed piece by piece, as it came.
+
+        What `feed` raises ends the command.
+
+        Raises:
+            SlurmMissing: there is no such command.
+            SlurmUnreachable: it did not end within `timeout` seconds, and was killed.
+        """
+        ...
+
+
 class LocalRunner:
     """Runs on this machine."""
 
@@ -62,18 +83,16 @@ class LocalRunner:
     def run(self, argv: tuple[str, ...], *, stdin: str = "", timeout: float = 30) -> Completed:
         """Return what the command left behind; its whole process group is killed when the time is over."""
         process = self._start(argv)
-        try:
+        with _within(timeout, process, argv):
             out, err = process.communicate(stdin.encode("utf-8", "surrogateescape"), timeout)
-        except BaseException as error:  # Ctrl-C too must leave nothing behind
-            _kill(process)
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
-            raise SlurmUnreachable(
-                f"no answer within {timeout:g} s{_last_words(error)}",
-                where=shown(argv),
-                hint="is slurmctld alive? `scontrol ping` says so; see its log",
-            ) from error
         return Completed(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+    def stream(self, argv: tuple[str, ...], feed: Callable[[str], object], *, timeout: float = 30) -> Completed:
+        """Return what the command left behind, but for its stdout, which was fed piece by piece, as it came."""
+        process = self._start(argv)
+        with _within(timeout, process, argv):
+            err = _pump(process, feed, timeout)
+        return Completed(process.returncode, "", err.decode(errors="replace"))
 
     def _start(self, argv: tuple[str, ...]) -> subprocess.Popen[bytes]:
         program = str(self._bin / argv[0]) if self._bin else argv[0]
@@ -113,11 +132,57 @@ def _without_strays(env: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in env.items() if key in _KEPT or not key.startswith(_STRAY)}
 
 
+@contextmanager
+def _within(timeout: float, process: subprocess.Popen[bytes], argv: tuple[str, ...]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:  # Ctrl-C too must leave nothing behind
+        _kill(process)
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        raise SlurmUnreachable(
+            f"no answer within {timeout:g} s{_last_words(error)}",
+            where=shown(argv),
+            hint="is slurmctld alive? `scontrol ping` says so; see its log",
+        ) from error
+
+
+def _pump(process: subprocess.Popen[bytes], feed: Callable[[str], object], timeout: float) -> bytes:
+    """Feed what the process prints, in pieces that are worth the work, until it has ended; return its complaints."""
+    give_up = time.monotonic() + timeout
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    held, err = bytearray(), bytearray()
+    cast("IO[bytes]", process.stdin).close()
+    with selectors.DefaultSelector() as both:
+        both.register(cast("IO[bytes]", process.stdout), selectors.EVENT_READ, held)
+        both.register(cast("IO[bytes]", process.stderr), selectors.EVENT_READ, err)
+        while both.get_map():
+            ready = both.select(max(0.0, give_up - time.monotonic()))
+            if time.monotonic() >= give_up:
+                raise subprocess.TimeoutExpired(process.args, timeout, stderr=bytes(err))
+            for key, _ in ready:
+                more = os.read(key.fd, PIECE)
+                key.data.extend(more)
+                if not more:
+                    both.unregister(key.fileobj)
+            if len(held) >= PIECE:
+                feed(decoder.decode(held))
+                held.clear()
+    process.wait(max(0.0, give_up - time.monotonic()))
+    _close_pipes(process)
+    feed(decoder.decode(held, final=True))
+    return bytes(err)
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Leave neither the process nor any of its group behind, nor a pipe open."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    _close_pipes(process)
+
+
+def _close_pipes(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             with suppress(OSError):

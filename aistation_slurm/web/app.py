@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from aistation_slurm import __version__
 from aistation_slurm.assets import asset_dir
 from aistation_slurm.settings import Settings
+from aistation_slurm.slurm.conditional import Conditional
 from aistation_slurm.slurm.connect import connect
 from aistation_slurm.web.api import SnapshotOut, snapshot_out
 from aistation_slurm.web.contexts import Overview
@@ -52,8 +53,12 @@ def create_app(
         recoveries: asked instead of our tables.
         now: the clock.
     """
+    conditional: Conditional | None = None
+    if read is None:
+        slurm = connect(settings.slurm)
+        read, conditional = slurm.read, slurm.conditional
     snapshots = Snapshots(
-        read or connect(settings.slurm).read, recoveries=recoveries or StoreRecoveries(settings.database), now=now
+        read, conditional=conditional, recoveries=recoveries or StoreRecoveries(settings.database), now=now
     )
     files = read_static(asset_dir("webui") / "static")
     pages = html_templates({name: each.version for name, each in files.items()})

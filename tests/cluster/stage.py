@@ -97,6 +97,7 @@ def _accounting(stage: Stage) -> None:
         "GrpTRES=gres/gpu=1", "GrpJobs=6", "GrpSubmitJobs=60", "MaxJobs=4", "MaxSubmitJobs=44", "MaxWall=10:00:00",
         "MaxTRES=cpu=7", "MaxTRESPerNode=cpu=5")  # fmt: skip
     run("sacctmgr", "-i", "add", "user", "ann", f"account={ACCOUNT}", "fairshare=parent")
+    run("sacctmgr", "-i", "add", "user", "eve", f"account={ACCOUNT}", "partition=v100", "MaxJobs=3", "fairshare=2")
     run("sacctmgr", "-i", "add", "coordinator", f"account={ACCOUNT}", "name=bob")
     run("sacctmgr", "-i", "add", "qos", QOS, "description=every limit | of all = 1", "priority=5", "GraceTime=90",
         "Preempt=normal", "PreemptMode=requeue", "Flags=DenyOnLimit,NoReserve", "UsageFactor=0.5", *LIMITS)  # fmt: skip
@@ -203,7 +204,8 @@ def _take_down(stage: Stage) -> None:
     station.exec(("scontrol", "update", f"NodeName={DRAINED}", "State=RESUME"))
     station.exec(("scontrol", "update", f"NodeName={DRAINED}", "Comment="))
     station.exec(("scontrol", "update", f"NodeName={RUNS_ON}", "AvailableFeatures=", "ActiveFeatures="))
-    for words in (("user", "ann", f"account={ACCOUNT}"), ("account", ACCOUNT), ("account", ABOVE), ("qos", QOS)):
+    users = (("user", each, f"account={ACCOUNT}") for each in ("ann", "eve"))
+    for words in (*users, ("account", ACCOUNT), ("account", ABOVE), ("qos", QOS)):
         station.exec(("sacctmgr", "-i", "delete", words[0], f"name={words[1]}", *words[2:]))
     cluster, start = stage.cli.config()["ClusterName"], int(stage.hour.timestamp())
     for table in ("usage_hour_table", "assoc_usage_hour_table"):

@@ -5,6 +5,7 @@ import pwd
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import pytest
 from aistation_slurm.assets import asset_dir
 from aistation_slurm.cli.dev import start_cluster
 from aistation_slurm.devcluster import network
-from aistation_slurm.devcluster.cluster import bring_up, down
+from aistation_slurm.devcluster.cluster import DevCluster, bring_up, down
 from aistation_slurm.devcluster.plan import Wishes
 from aistation_slurm.devcluster.ports import ports_of
-from aistation_slurm.devcluster.processes import of_node, read_processes, signal_all
+from aistation_slurm.devcluster.processes import MARK, of_node, read_processes, signal_all
 from aistation_slurm.devcluster.signs import of_cluster, signs_of
 from aistation_slurm.devcluster.users import GECOS
 from aistation_slurm.errors import DevClusterError, UnknownNameError
@@ -67,6 +68,20 @@ def test_a_job_sees_its_gpus_and_its_own_network(station, ann, wait_for):
 
     assert first == "0,1"
     assert "10.213." in second
+
+
+def test_the_controller_knows_its_own_addresses_without_dns_and_the_machine_does_not(station):
+    record, slurmctld = station.cluster.record, station.cluster.running()["slurmctld"]
+    if subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        pytest.skip("this machine lets nobody mount")
+    inside = subprocess.run(
+        ["nsenter", f"--mount=/proc/{slurmctld.pid}/ns/mnt", "cat", "/etc/hosts"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+    assert all(f"{node.address} {node.name}\n" in inside for node in record.nodes)
+    assert f"{record.address} {record.slurm_cluster}\n" in inside
+    assert record.address not in Path("/etc/hosts").read_text()
 
 
 def test_up_on_a_cluster_that_is_up_starts_nothing(station):
@@ -238,7 +253,10 @@ def test_a_second_cluster_stands_beside_the_first_and_leaves_no_trace(station, a
     mine = ann.sbatch("sleep 300", "-p", "v100")
     wait_for(running(station, mine))
 
-    second = start_cluster(Wishes(name=name, layout="loopback", agents=False, daemon=False), file=second_file(station))
+    down(name, say=print)  # of a session that was killed
+    slurm = station.cluster.record.slurm
+    wishes = Wishes(name=name, layout="loopback", agents=False, daemon=False, slurm=slurm)
+    second = start_cluster(wishes, file=second_file(station))
     try:
         assert second.record.job_ids.start not in station.cluster.record.job_ids
         assert not ports_of(second.record) & ports_of(station.cluster.record)
@@ -258,6 +276,35 @@ def test_a_second_cluster_stands_beside_the_first_and_leaves_no_trace(station, a
     assert not (second.paths.homes / "zoe-of-two").exists()
     assert pwd.getpwnam("chen")
     assert station.job(mine).state is JobState.RUNNING
+
+
+START = """
+import sys
+from pathlib import Path
+from aistation_slurm.cli.dev import start_cluster
+from aistation_slurm.devcluster.plan import Wishes
+start_cluster(Wishes(name=sys.argv[1], layout="netns", slurm=sys.argv[2]), file=Path(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("moment", ["files", "network", "slurmdbd", "agents"])
+def test_what_a_killed_start_left_can_be_taken_away_whole(station, wait_for, moment):
+    name = f"{station.cluster.paths.name}-3"
+    words = [sys.executable, "-c", START, name, station.cluster.record.slurm, str(SMALL)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as start:
+        assert any(moment in line for line in start.stderr)
+        os.killpg(start.pid, signal.SIGKILL)
+    record = DevCluster.open(name).record
+    signal_all([each for each in read_processes() if each.environ.get(MARK) == name], signal.SIGKILL)
+
+    down(name, say=print)
+
+    links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout
+    spaces = [network.NAMESPACES / record.namespace(each) for each in record.nodes]
+    assert not station.cluster.paths.base.joinpath(name).exists()
+    assert record.tag not in links
+    assert not any(each.exists() for each in spaces)
+    assert [each.argv for each in read_processes() if each.environ.get(MARK) == name] == []
 
 
 def second_file(station) -> Path:

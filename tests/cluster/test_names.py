@@ -5,7 +5,6 @@
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -81,8 +80,7 @@ def submitted(station, set_aside) -> dict[int, tuple[str, str, str]]:
         assert done.returncode == 0, done.stderr
         return job
 
-    with ThreadPoolExecutor(4) as pool:
-        jobs = dict(zip(pool.map(submit, texts), texts, strict=True))
+    jobs = {submit(written): written for written in texts}
     wait_until(lambda: {job.job_id for job in station.slurm.read.history(job_ids=[*jobs])} == {*jobs}, within=120)
     return jobs
 

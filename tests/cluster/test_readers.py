@@ -321,6 +321,23 @@ def test_the_tree_of_accounts_and_each_one_s_limits_are_told(ask):
     assert ask("no-such-cluster") == []
 
 
+@about("associations")
+def test_an_association_of_one_partition_says_which(ask):
+    eve = next(each for each in ask() if (each.account, each.user, each.partition) == (on.ACCOUNT, "eve", "v100"))
+    assert (eve.share, eve.limits.max_jobs_per_user, eve.parent) == (2, 3, "")
+
+
+@about("limits_in_use")
+def test_what_is_used_is_told_of_an_association_of_one_partition_too(ask):
+    assert (on.ACCOUNT, "eve", "v100") in {(each.account, each.user, each.partition) for each in ask().associations}
+
+
+@about("fair_shares")
+def test_shares_in_one_partition_are_told_apart(ask):
+    eve = next(each for each in ask() if (each.account, each.user, each.partition) == (on.ACCOUNT, "eve", "v100"))
+    assert (eve.shares, eve.parent) == (2, on.ACCOUNT)
+
+
 @about("tres")
 def test_every_tres_that_slurmdbd_counts_has_its_type_and_name(ask):
     found = {str(each): each for each in ask()}

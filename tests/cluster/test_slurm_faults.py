@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +21,6 @@ from aistation_slurm.slurm.readers.cli import CliReader
 from aistation_slurm.slurm.runner import Completed, LocalRunner
 from aistation_slurm.slurm.states import JobState, NodeState
 from aistation_slurm.slurm.writer import SlurmWriter
-from tests.cluster.readers import READERS
 from tests.cluster.spoiled_line import Address, SpoiledLine
 
 pytestmark = pytest.mark.cluster
@@ -90,8 +88,6 @@ TO_SLURMDBD: Mapping[str, Order] = {
     "modify_user": lambda write: write.modify_user(NOBODY, default_account="face", cluster=NOBODY),
     "modify_association": lambda write: write.modify_association(Association(cluster=NOBODY, account=NOBODY), share=3),
 }
-THROUGH_A_CONF = sorted({"cli", "libslurm"} & READERS.keys())
-"""The readers that ask through the slurm.conf that they are given; slurmrestd has one of its own."""
 
 
 @pytest.fixture
@@ -168,18 +164,10 @@ def left_over(conf: Path) -> list[str]:
     return found
 
 
-@pytest.fixture(params=THROUGH_A_CONF)
-def reader(request, station) -> Callable[[Path, float], SlurmReader]:
-    """`reader(conf, seconds)`: asks through this slurm.conf."""
-
-    def make(conf: Path, patience: float) -> SlurmReader:
-        if request.param == "cli":
-            return CliReader(runner(station, conf), timeout=patience)
-        settings = SimpleNamespace(slurm=station.settings.slurm.model_copy(update={"conf": conf}))
-        made = READERS[request.param](SimpleNamespace(settings=settings))
-        return made or pytest.skip(f"{request.param} can't be had here")
-
-    return make
+@pytest.fixture
+def reader(station) -> Callable[[Path, float], SlurmReader]:
+    """`reader(conf, seconds)`: asks through this slurm.conf, by Slurm's commands; the other readers fill up from it."""
+    return lambda conf, patience: CliReader(runner(station, conf), timeout=patience)
 
 
 @pytest.fixture
@@ -340,7 +328,6 @@ CUTS = (0, 3, 50, 400, 1500, 3000)
 
 
 def test_half_an_answer_is_never_taken_for_the_whole(station, conf, reader, writer, ann, wait_for):
-    """One test for all cuts: slurmctld 24.11.5 stands still for some seconds where a line was cut."""
     job_id = ann.sbatch("sleep 300", "--gres=gpu:1", "--comment", "x" * 500)
     ann.sbatch("sleep 300", "--array=1-5", "--begin=now+1hour")
     wait_for(lambda: station.job(job_id).state is JobState.RUNNING)

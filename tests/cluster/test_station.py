@@ -36,11 +36,12 @@ def beside(station, folder, monkeypatch):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     config = folder / "site.toml"
+    slurm = station.settings.slurm
     config.write_text(
         f'munge_socket = "{station.settings.munge_socket}"\n[web]\nlisten = "127.0.0.1:{port}"\n'
-        f'[slurm]\nconf = "{station.settings.slurm.conf}"\n'
+        f'[slurm]\nconf = "{slurm.conf}"\n' + (f'bin = "{slurm.bin}"\n' if slurm.bin else "")
     )
-    yield Settings(web=WebSettings(listen=f"127.0.0.1:{port}"), slurm=station.settings.slurm, source=config)
+    yield Settings(web=WebSettings(listen=f"127.0.0.1:{port}"), slurm=slurm, source=config)
     if adoption.stands():
         adoption.forget(say=lambda _: None)
 

@@ -139,6 +139,16 @@ def test_a_job_is_not_cancelled_by_its_id_alone(slurm, submit):
     assert slurm.write.scancel(job)
 
 
+def test_a_heterogeneous_job_is_cancelled_by_its_first_part_as_a_whole(slurm, as_ann, submit):
+    first = submit("--hold", "-N1", ":", "-N1", "-J", "another-name")
+    parts = sorted((each for each in slurm.read.jobs() if each.het_job_id == first), key=lambda each: each.het_offset)
+    assert [each.het_offset for each in parts] == [0, 1]
+    with pytest.raises(InvalidRequest, match=str(first)):
+        as_ann.write.scancel(parts[1])
+    assert as_ann.write.scancel(parts[0])
+    assert not [each for each in slurm.read.jobs() if each.het_job_id == first]
+
+
 def test_a_signal_reaches_the_job_and_does_not_end_it(slurm, as_ann, ann, wait_for):
     job_id = ann.sbatch("trap 'echo got it' USR1; echo ready; while :; do sleep 0.1; done")
     wait_for(lambda: "ready" in ann.output(job_id))
@@ -320,7 +330,11 @@ def test_a_team_and_its_member_are_made_limited_and_taken_away(slurm, tidy):
     assert not slurm.write.add_user("ann", account=ACCOUNT, cluster=cluster)
     assert (association().limits, association().share) == (limits, 5)
     assert (association("ann").limits, set(association("ann").qos)) == (own, {"normal", QOS})
-    slurm.write.modify_association(association(), limits=Limits(grp_jobs=4), share=6)
+    slurm.write.modify_association(association(), limits=Limits(grp_jobs=4), share=6, parent="face")
+    assert association().parent == "face"
+    slurm.write.modify_association(association(), parent="root")
+    with pytest.raises(UnknownToSlurm):
+        slurm.write.modify_association(association(), parent=NOBODY)
     slurm.write.modify_association(association("ann"), limits=Limits(), share=None, qos=(QOS,), default_qos=QOS)
     ann = association("ann")
     assert (association().limits, association().share) == (Limits(grp_jobs=4), 6)
@@ -384,3 +398,15 @@ def test_an_order_comes_back_within_its_time(slurm):
     with pytest.raises(UnknownToSlurm):
         slurm.write.hold(NO_JOB)
     assert time.monotonic() - begin < 60
+
+
+def test_a_whole_array_is_cancelled_by_its_number_on_the_command_line(station, slurm, submit, wait_for):
+    def cancel(*job_ids: int) -> list[str]:
+        argv = ("aistation", "job", "cancel", *map(str, job_ids))
+        return station.exec(argv, user="ann", cwd=Path("/tmp")).stderr.splitlines()
+
+    array, alone = submit("--array=0-3", "--gres=gpu:1"), submit("--hold")
+    wait_for(lambda: any(each.state is JobState.RUNNING for each in members(slurm, array)))
+    assert cancel(array, alone) == [f"{array} cancelled", f"{alone} cancelled"]
+    wait_for(lambda: not {array, alone} & {each.array_job_id or each.job_id for each in slurm.read.jobs()})
+    assert cancel(array, alone) == [f"{each} was over already (CANCELLED)" for each in (array, alone)]

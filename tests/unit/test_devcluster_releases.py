@@ -20,7 +20,7 @@ from aistation_slurm.devcluster.plan import Wishes, choose_slurm
 from aistation_slurm.devcluster.record import ClusterRecord, NodeRecord, Ports, save_record
 from aistation_slurm.devcluster.release import PROGRAMS, program, put_link, read_release
 from aistation_slurm.devcluster.release_shelf import made, provide, remove
-from aistation_slurm.devcluster.services import slurmd
+from aistation_slurm.devcluster.services import our_env, slurmd
 from aistation_slurm.devcluster.steps import Steps
 from aistation_slurm.errors import DevClusterError, NoMirror, UnknownNameError, UsageError
 from aistation_slurm.settings import read_settings
@@ -143,6 +143,7 @@ def test_our_own_programs_ask_by_the_clusters_release(built, tmp_path):
     file.write_text(settings_toml(cluster.paths, cluster.record))
 
     assert read_settings(file).slurm.bin == cluster.paths.slurm / "bin"
+    assert our_env(cluster.paths)["PATH"].startswith(f"{cluster.paths.slurm}/bin:")
 
 
 def test_a_cluster_of_the_installed_slurm_names_no_folder_of_it(tmp_path):

@@ -57,7 +57,7 @@ def look(said: Said) -> list[str]:
 
 
 def test_a_site_in_order_has_nothing_but_good_lines():
-    assert [line[:2] for line in look(Said())] == ["ok"] * 8
+    assert [line[:2] for line in look(Said())] == ["ok"] * 9
 
 
 @pytest.mark.parametrize(
@@ -98,3 +98,7 @@ def test_without_accounting_there_are_no_quotas():
 
 def test_a_slurmdbd_that_does_not_answer_is_said_with_what_to_do():
     assert look(Said(dbd=False))[-1] == "!!   slurmdbd: slurmdbd does not answer\n     is it running?"
+
+
+def test_by_which_reader_slurm_is_asked_and_why_is_said():
+    assert "ok   Slurm is asked by cli: nothing else was asked for" in look(Said())

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +15,8 @@ from aistation_slurm.slurm import commands
 from aistation_slurm.slurm.commands.command import fresh_mark, keyed, piped, rows
 from aistation_slurm.slurm.commands.jobs import QUEUE_FIELDS
 from aistation_slurm.slurm.connect import connect
+from aistation_slurm.slurm.reader import QUESTIONS as QUESTIONS_OF_ALL
+from aistation_slurm.slurm.reader import SlurmReader
 from aistation_slurm.slurm.readers.cli import CliReader
 from aistation_slurm.slurm.runner import Completed
 
@@ -136,11 +139,21 @@ def test_a_job_that_slurmctld_forgot_is_asked_of_slurmdbd():
     assert (job.name, job.state.value, job.exit_code) == ("train", "CANCELLED", "0:15")
 
 
-@pytest.mark.parametrize("sacct", [Completed(0, "", ""), Completed(1, "", "sacct: error: Connection refused\n")])
+NO_ACCOUNTING = Completed(1, "", "Slurm accounting storage is disabled\n")
+
+
+@pytest.mark.parametrize("sacct", [Completed(0, "", ""), NO_ACCOUNTING])
 def test_a_job_that_nobody_knows_is_unknown(sacct):
     gone = Completed(1, "", "slurm_load_jobs error: Invalid job id specified\n")
     with pytest.raises(UnknownToSlurm):
         CliReader(Answering(squeue=gone, sacct=sacct)).job(7)
+
+
+def test_a_job_that_slurmctld_forgot_is_not_called_unknown_while_slurmdbd_is_away():
+    gone = Completed(1, "", "slurm_load_jobs error: Invalid job id specified\n")
+    away = Completed(1, "", "sacct: error: Connection refused\n")
+    with pytest.raises(SlurmUnreachable):
+        CliReader(Answering(squeue=gone, sacct=away)).job(7)
 
 
 def test_an_array_is_asked_for_by_its_own_id_though_its_members_come_too():
@@ -172,3 +185,68 @@ def test_connecting_asks_nothing_and_imports_no_web_and_no_tables(tmp_path, monk
 
 def test_every_error_of_a_reader_is_of_the_tree():
     assert issubclass(SlurmUnreadable, SlurmError)
+
+
+def steps_of(*ids: str) -> Callable[[tuple[str, ...]], str]:
+    """Print the steps as `squeue -s` would."""
+    step = {"StepName": "x", "StepState": "RUNNING", "Nodes": "a", "NumCPUs": "1", "NumTasks": "1", "Network": "n"}
+    return queue_of(*(step | {"StepID": each, "JobID": each.split(".")[0].partition("_")[0]} for each in ids))
+
+
+def shown(*ids: str) -> str:
+    """Print them as `scontrol -o show step` would."""
+    line = (
+        "StepId={} UserId=1 StartTime=1 State=RUNNING Nodes=1 CPUs=1 Tasks=1 Name=x Network=n TRES=cpu=4 ResvPorts=\n"
+    )
+    return "".join(line.format(each) for each in ids)
+
+
+def test_an_array_s_steps_are_asked_for_once_more_where_the_release_leaves_them_out():
+    asked = []
+
+    def scontrol(argv: tuple[str, ...]) -> str:
+        asked.append(argv[4:])
+        return shown("7.0", "9_1.batch") if commands.EVERY_JOB in argv else shown("7.0")
+
+    steps = CliReader(Answering(squeue=steps_of("7.0", "9_1.batch"), scontrol=scontrol)).steps()
+    assert [(each.job_id, each.step_id, each.tres) for each in steps] == [
+        (7, "0", {"cpu": 4}),
+        (9, "batch", {"cpu": 4}),
+    ]
+    assert asked == [("step",), ("step", commands.EVERY_JOB)]
+
+
+def test_a_step_that_ended_between_two_looks_is_no_running_step():
+    reader = CliReader(Answering(squeue=steps_of("7.0", "7.1"), scontrol=lambda _: shown("7.1")))
+    assert [each.step_id for each in reader.steps()] == ["1"]
+    gone = Completed(1, "", "slurm_get_job_steps error: Invalid job id specified\n")
+    assert CliReader(Answering(squeue=steps_of("7.0"), scontrol=gone)).steps() == []
+
+
+@pytest.fixture
+def in_utc(monkeypatch):
+    """The wall clock shows UTC while it lasts: an hour begins where it begins there."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_utc")
+def test_where_nothing_is_asked_for_no_command_is_started():
+    reader = CliReader(Answering())
+    assert reader.step_history() == []
+    assert reader.usage(NOON, NOON + timedelta(minutes=59)) == []
+
+
+@pytest.mark.usefixtures("in_utc")
+def test_usage_is_asked_for_in_full_hours_and_seconds_since_1970():
+    argv = commands.sreport(NOON - timedelta(minutes=61), NOON + timedelta(minutes=59)).argv
+    assert {word for word in argv if "=uts" in word} == {"start=uts1795428000", "end=uts1795435200"}
+
+
+def test_the_cli_reader_answers_every_question_of_the_contract():
+    asked = {name for name in vars(SlurmReader) if not name.startswith("_")} - {"name", "answers"}
+    assert asked == CliReader.answers == QUESTIONS_OF_ALL
+    assert CliReader.name == "cli"

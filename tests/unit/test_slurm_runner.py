@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aistation_slurm.errors import InvalidRequest, SlurmMissing, SlurmUnreachable
+from aistation_slurm.errors import InvalidRequest, SlurmMissing, SlurmUnreachable, SlurmUnreadable
 from aistation_slurm.slurm.runner import LocalRunner, shown
 
 
@@ -121,3 +121,45 @@ def test_a_job_does_not_inherit_our_reading_aids(tmp_path):
 def test_a_command_line_is_shown_without_what_nobody_can_read():
     assert shown(("squeue", "-u", "ann bob", "-O", "JobID:\x1fx")) == "squeue -u 'ann bob' -O ..."
     assert shown(("echo", "x" * 1000)) == "echo ..."
+
+
+# What is read while the command still prints
+
+
+def test_what_is_fed_is_what_was_printed_and_the_rest_comes_back():
+    fed: list[str] = []
+    script = "for i in 1 2 3; do seq 1 9000; printf 'caf\\303\\251 \\377|'; done; cat; echo err >&2; exit 3"
+    done = LocalRunner().stream(("sh", "-c", script), fed.append)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "err\n")
+    assert "".join(fed) == LocalRunner().run(("sh", "-c", script)).stdout
+    assert len(fed) > 2
+
+
+def test_a_letter_that_comes_in_two_pieces_is_one_letter():
+    fed: list[str] = []
+    LocalRunner().stream(("sh", "-c", "head -c 32767 /dev/zero; printf '\\303\\251'"), fed.append)
+    assert "".join(fed) == "\0" * 32767 + "\u00e9"
+
+
+def test_a_command_that_prints_for_ever_is_ended_in_time(tmp_path):
+    begin = time.monotonic()
+    with pytest.raises(SlurmUnreachable, match=r"no answer within 0\.5 s"):
+        LocalRunner().stream(("sh", "-c", f"echo $$ > {tmp_path}/pid; exec yes"), lambda _: None, timeout=0.5)
+    assert time.monotonic() - begin < 5
+    assert is_gone(int((tmp_path / "pid").read_text()))
+
+
+def test_a_command_that_says_half_and_hangs_is_ended_in_time_with_its_children(tmp_path):
+    script = f"echo half; sleep 60 & echo $! > {tmp_path}/child; wait"
+    with pytest.raises(SlurmUnreachable):
+        LocalRunner().stream(("sh", "-c", script), lambda _: None, timeout=0.5)
+    assert is_gone(int((tmp_path / "child").read_text()))
+
+
+def test_who_can_t_read_on_ends_the_command(tmp_path):
+    def refuse(_: str) -> None:
+        raise SlurmUnreadable("no such shape")
+
+    with pytest.raises(SlurmUnreadable):
+        LocalRunner().stream(("sh", "-c", f"echo $$ > {tmp_path}/pid; exec yes"), refuse)
+    assert is_gone(int((tmp_path / "pid").read_text()))

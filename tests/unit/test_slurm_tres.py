@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aistation_slurm.errors import SlurmUnreadable
-from aistation_slurm.slurm.tres import Gres, read_gres, read_tres, write_tres
+from aistation_slurm.slurm.tres import Gres, read_amount, read_gres, read_tres, read_tres_usage, write_tres
 
 NAMES = st.sampled_from(["cpu", "mem", "node", "billing", "gres/gpu", "gres/gpu:v100", "gres/shard", "license/matlab"])
 
@@ -68,6 +68,28 @@ def test_no_gres_is_an_empty_tuple(text):
 @given(st.one_of(st.text(), st.from_regex(r"[a-z/:=0-9,()SIDX\-.]{0,40}", fullmatch=True)))
 def test_whatever_slurm_prints_is_read_or_refused_as_unreadable(text):
     with suppress(SlurmUnreadable):
+        read_tres_usage(text)
+    with suppress(SlurmUnreadable):
+        read_amount(text)
+    with suppress(SlurmUnreadable):
         read_tres(text)
     with suppress(SlurmUnreadable):
         read_gres(text)
+
+
+def test_what_a_step_used_is_read_in_seconds_and_mib():
+    assert read_tres_usage("cpu=1-00:00:10,energy=0,fs/disk=56623,mem=20971520,pages=3,vmem=446291968") == {
+        "cpu": 86410,
+        "energy": 0,
+        "fs/disk": 56623,
+        "mem": 20,
+        "pages": 3,
+        "vmem": 425,
+    }
+    assert read_tres_usage("gres/gpumem=1073741824,gres/gpuutil=87") == {"gres/gpumem": 1024, "gres/gpuutil": 87}
+    assert read_tres_usage("") == {}
+
+
+@pytest.mark.parametrize(("text", "amount"), [("12", 12), ("1K", 1024), ("1.50K", 1536), ("0", 0)])
+def test_a_long_number_that_slurm_shortens_is_read_whole(text, amount):
+    assert read_amount(text) == amount

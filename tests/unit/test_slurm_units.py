@@ -88,6 +88,18 @@ def test_an_exit_code_reads_the_same_from_every_release(text, read):
     assert units.read_exit_code(text) == read
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("00:00.250", 0.25), ("00:00:00", 0), ("01:02.003", 62.003), ("1-00:00:01", 86401)]
+)
+def test_cpu_time_keeps_the_fraction_that_sacct_prints(text, seconds):
+    assert units.read_cpu_time(text) == timedelta(seconds=seconds)
+    assert units.read_cpu_time("") is None
+
+
+def test_bytes_are_read_in_mib_and_nothing_counted_is_none():
+    assert (units.read_bytes("20971520"), units.read_bytes("1048575"), units.read_bytes("")) == (20, 0, None)
+
+
 @pytest.mark.parametrize("text", ["", "-1", "UNLIMITED", "INFINITE", "N/A"])
 def test_a_number_without_limit_is_none(text):
     assert units.read_limit(text) is None
@@ -97,7 +109,7 @@ def test_a_number_without_limit_is_none(text):
     "read",
     [
         units.read_duration, units.read_memory, units.read_time, units.read_count, units.read_integer, units.read_limit,
-        units.read_factor, units.read_load, units.read_exit_code,
+        units.read_factor, units.read_load, units.read_exit_code, units.read_cpu_time, units.read_bytes,
     ],
 )  # fmt: skip
 @given(text=st.one_of(st.text(), st.from_regex(r"[0-9:.\-TGMK+ ]{0,40}", fullmatch=True)))

@@ -7,7 +7,7 @@ from aistation_slurm.slurm.commands.accounting import (
     show_tres,
     show_users,
 )
-from aistation_slurm.slurm.commands.command import Command
+from aistation_slurm.slurm.commands.command import Command, Reading
 from aistation_slurm.slurm.commands.controller import ping, show_config, show_loaded_qos
 from aistation_slurm.slurm.commands.diag import sdiag
 from aistation_slurm.slurm.commands.jobs import history, show_job, squeue
@@ -21,6 +21,7 @@ from aistation_slurm.slurm.commands.usage import full_hour, sreport, sshare
 __all__ = [
     "EVERY_JOB",
     "Command",
+    "Reading",
     "RunningStep",
     "full_hour",
     "history",

@@ -15,17 +15,39 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from aistation_slurm.errors import SlurmUnreadable
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 Row = dict[str, str]
 """Field -> what Slurm printed for it."""
 
 _NOTHING = frozenset({"(null)", "N/A", "n/a", "None assigned", "None", "NONE"})
+_KEY = re.compile(r"(?<!\S)(\w+)=")
 _NONE_THERE = re.compile(r"\s*No \w+ in the system\s*")
+
+
+class Reading(Protocol[T_co]):
+    """Reads an answer while it comes."""
+
+    def feed(self, text: str) -> object:
+        """Read one more piece, of any length.
+
+        Raises:
+            SlurmUnreadable: it can't be read.
+        """
+        ...
+
+    def end(self) -> T_co:
+        """Return what the whole answer says.
+
+        Raises:
+            SlurmUnreadable: it is cut short.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +56,8 @@ class Command(Generic[T]):
 
     argv: tuple[str, ...]
     read: Callable[[str], T]
+    reading: Callable[[], Reading[T]] | None = None
+    """For a long answer: reads it while the command still prints. Says the same as `read`."""
 
     @property
     def name(self) -> str:
@@ -57,7 +81,7 @@ def rows(text: str, fields: Sequence[str], mark: str) -> list[Row]:
     """
     *cells, rest = text.split(mark)
     if rest.strip() or len(cells) % len(fields) or (cells and not rest):
-        raise SlurmUnreadable(f"{len(cells)} cells of {len(fields)} fields, then {_short(rest)}")
+        raise SlurmUnreadable(f"{len(cells)} cells of {len(fields)} fields, then {shortened(rest)}")
     return [
         dict(zip(fields, _first_cut(cells[start : start + len(fields)], is_first=not start), strict=True))
         for start in range(0, len(cells), len(fields))
@@ -69,7 +93,7 @@ def _first_cut(cells: list[str], *, is_first: bool) -> list[str]:
     if is_first:
         return cells
     if not cells[0].startswith("\n"):
-        raise SlurmUnreadable(f"a row begins with {_short(cells[0])}")
+        raise SlurmUnreadable(f"a row begins with {shortened(cells[0])}")
     cells[0] = cells[0][1:]
     return cells
 
@@ -90,7 +114,7 @@ def piped(text: str, fields: Sequence[str]) -> list[Row]:
         elif found:  # the rest of a description with a newline in it
             found[-1][last] += "\n" + line
         elif line.strip():
-            raise SlurmUnreadable(f"{len(cells)} of {len(fields)} fields in {_short(line)}")
+            raise SlurmUnreadable(f"{len(cells)} of {len(fields)} fields in {shortened(line)}")
     return found
 
 
@@ -104,17 +128,16 @@ def keyed(line: str, keys: Sequence[str], *, needs: Sequence[str], written: Sequ
         SlurmUnreadable: one of those that it needs is not there.
     """
     row: Row = {}
-    key, start = "", 0
-    for match in _pattern(tuple(keys)).finditer(line):
-        if match[1] in row or match[1] == key or (key in written and match[1] not in _after(key, written)):
-            continue
-        if key:
-            row[key] = line[start : match.start()].strip()
-        key, start = match[1], match.end()
-    if key:
-        row[key] = line[start:].strip()
+    known, last = _known(tuple(keys)), ""
+    parts = _KEY.split(line)
+    for key, text in zip(parts[1::2], parts[2::2], strict=True):
+        if key in known and key not in row and (last not in written or key in _after(last, written)):
+            row[key], last = text, key
+        elif last:
+            row[last] += f"{key}={text}"
+    row = {key: text.strip() for key, text in row.items()}
     if missing := [each for each in needs if each not in row]:
-        raise SlurmUnreadable(f"no {' nor '.join(missing)} in {_short(line)}")
+        raise SlurmUnreadable(f"no {' nor '.join(missing)} in {shortened(line)}")
     return row
 
 
@@ -135,7 +158,7 @@ def records(text: str, first_key: str) -> Iterator[str]:
         if part.startswith(f"{first_key}="):
             yield part.rstrip("\n")
         elif part.strip():
-            raise SlurmUnreadable(f"no {first_key}= in {_short(part)}")
+            raise SlurmUnreadable(f"no {first_key}= in {shortened(part)}")
 
 
 def bare(text: str) -> str:
@@ -155,13 +178,14 @@ def names(text: str) -> tuple[str, ...]:
 
 def _check_whole(text: str) -> None:
     if text and not text.endswith("\n"):
-        raise SlurmUnreadable(f"the answer ends in the middle of a line: {_short(text[-40:])}")
+        raise SlurmUnreadable(f"the answer ends in the middle of a line: {shortened(text[-40:])}")
 
 
 @lru_cache
-def _pattern(keys: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(rf"(?:^|(?<=\s))({'|'.join(map(re.escape, keys))})=")
+def _known(keys: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(keys)
 
 
-def _short(text: str) -> str:
+def shortened(text: str) -> str:
+    """Return the text as a message can quote it."""
     return repr(text if len(text) <= 60 else text[:57] + "...")

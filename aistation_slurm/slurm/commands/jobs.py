@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
+from aistation_slurm.slurm.commands.columns import Table, built, once, whole
 from aistation_slurm.slurm.commands.command import Command, Row, bare, fresh_mark, rows, written
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.slurm.output_path import output_path
@@ -38,7 +40,8 @@ def squeue(*job_ids: int, with_over: bool = False) -> Command[list[Job]]:
     fields = ",".join(f"{field}:{mark}" for field in QUEUE_FIELDS)
     return Command(
         ("squeue", "-a", "-h", *states, *only, "-O", fields),
-        read=lambda text: [_queued(row) for row in rows(text, QUEUE_FIELDS, mark)],
+        read=lambda text: whole(_Queue(mark), text),
+        reading=lambda: _Queue(mark),
     )
 
 
@@ -67,57 +70,79 @@ def history(
     return Command(argv, read=lambda text: [_remembered(row) for row in rows(text, HISTORY_FIELDS, mark)])
 
 
-def _queued(row: Row) -> Job:
-    job_id, array_task = read_count(row["JobID"]), bare(row["ArrayTaskID"])
-    array_job_id = read_count(row["ArrayJobID"]) if array_task else None
-    work_dir, batch_host = written(row["WorkDir"]), bare(row["BatchHost"])
-    het_job_id = read_count(row["HetJobID"]) or None
-    return Job(
-        job_id=job_id,
-        array_job_id=array_job_id,
-        array_task=array_task,
-        name=row["Name"],
-        user=row["UserName"],
-        account=bare(row["Account"]),
-        partition=row["Partition"],
-        qos=bare(row["QOS"]),
-        state=JobState.parse(row["State"]),
-        reason=bare(row["Reason"]),
-        nodes=bare(row["NodeList"]),
-        node_count=read_count(row["NumNodes"]),
-        cpus=read_count(row["NumCPUs"]),
-        tres=read_tres(bare(row["tres-alloc"])),
-        priority=read_count(row["PriorityLong"]),
-        nice=read_integer(row["Nice"]),
-        restart_count=read_count(row["RestartCnt"]),
-        exit_code=read_exit_code(row["exit_code"]),
-        submit_time=read_time(row["SubmitTime"]),
-        eligible_time=read_time(row["EligibleTime"]),
-        start_time=read_time(row["StartTime"]),
-        end_time=read_time(row["EndTime"]),
-        elapsed=read_duration(row["TimeUsed"]),
-        time_limit=read_duration(row["TimeLimit"]),
-        batch_host=batch_host,
-        work_dir=work_dir,
-        stdout=output_path(
-            written(row["STDOUT"]),
+class _Queue:
+    """Reads the jobs that squeue prints, while it prints them."""
+
+    def __init__(self, mark: str) -> None:
+        self._table = Table(QUEUE_FIELDS, mark)
+        self._read = {field: once(read) for field, read in _READS.items()}
+        self._jobs: list[Job] = []
+
+    def feed(self, text: str) -> None:
+        if cells := self._table.feed(text):
+            said: dict[str, list[Any]] = {field: list(map(self._read[field], cells[field])) for field in self._read}
+            self._jobs += built(Job, _values(said), len(said["JobID"]))
+
+    def end(self) -> list[Job]:
+        self._table.end()
+        return self._jobs
+
+
+# How the cells of each field are read.
+_READS: Mapping[str, Callable[[str], object]] = {
+    **dict.fromkeys(("JobID", "ArrayJobID", "NumNodes", "NumCPUs", "PriorityLong", "RestartCnt"), read_count),
+    **dict.fromkeys(("HetJobID", "HetJobOffset"), read_count),
+    **dict.fromkeys(("ArrayTaskID", "Account", "QOS", "Reason", "NodeList", "BatchHost", "Dependency"), bare),
+    **dict.fromkeys(("Feature", "Prefer", "Reservation"), bare),
+    **dict.fromkeys(("Name", "UserName", "Partition"), str),  # as they are, but one text for all that are equal
+    **dict.fromkeys(("WorkDir", "STDOUT", "Comment", "admin_comment"), written),
+    **dict.fromkeys(("SubmitTime", "EligibleTime", "StartTime", "EndTime"), read_time),
+    **dict.fromkeys(("TimeUsed", "TimeLimit"), read_duration),
+    "State": JobState.parse,
+    "Nice": read_integer,
+    "exit_code": read_exit_code,
+    "tres-alloc": lambda text: read_tres(bare(text)),
+}
+_FIELD_OF: Mapping[str, str] = {
+    "job_id": "JobID", "array_task": "ArrayTaskID", "name": "Name", "user": "UserName", "account": "Account",
+    "partition": "Partition", "qos": "QOS", "state": "State", "reason": "Reason", "nodes": "NodeList",
+    "node_count": "NumNodes", "cpus": "NumCPUs", "priority": "PriorityLong", "nice": "Nice",
+    "restart_count": "RestartCnt", "exit_code": "exit_code", "submit_time": "SubmitTime",
+    "eligible_time": "EligibleTime", "start_time": "StartTime", "end_time": "EndTime", "elapsed": "TimeUsed",
+    "time_limit": "TimeLimit", "batch_host": "BatchHost", "work_dir": "WorkDir", "comment": "Comment",
+    "admin_comment": "admin_comment", "het_offset": "HetJobOffset", "dependency": "Dependency", "features": "Feature",
+    "prefer": "Prefer", "reservation": "Reservation",
+}  # fmt: skip
+
+
+def _values(said: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return the values of each of `Job`'s fields."""
+    pairs = zip(said["ArrayJobID"], said["ArrayTaskID"], strict=True)
+    arrays = [array if task else None for array, task in pairs]
+    return {name: said[field] for name, field in _FIELD_OF.items()} | {
+        "array_job_id": arrays,
+        "het_job_id": [het_job_id or None for het_job_id in said["HetJobID"]],
+        "tres": [tres.copy() for tres in said["tres-alloc"]],  # each job its own
+        "stdout": _stdouts(said, arrays),
+    }
+
+
+def _stdouts(said: Mapping[str, list[Any]], arrays: list[int | None]) -> list[str]:
+    fields = ("STDOUT", "WorkDir", "JobID", "ArrayTaskID", "UserName", "Name", "BatchHost")
+    several = zip(*(said[field] for field in fields), arrays, strict=True)
+    return [
+        output_path(
+            template,
             work_dir=work_dir,
             job_id=job_id,
-            array_job_id=array_job_id,
-            array_task=array_task,
-            user=row["UserName"],
-            name=row["Name"],
-            node=batch_host,
-        ),
-        comment=written(row["Comment"]),
-        admin_comment=written(row["admin_comment"]),
-        het_job_id=het_job_id,
-        het_offset=read_count(row["HetJobOffset"]),
-        dependency=bare(row["Dependency"]),
-        features=bare(row["Feature"]),
-        prefer=bare(row["Prefer"]),
-        reservation=bare(row["Reservation"]),
-    )
+            array_job_id=array,
+            array_task=task,
+            user=user,
+            name=name,
+            node=node,
+        )
+        for template, work_dir, job_id, task, user, name, node, array in several
+    ]
 
 
 def _remembered(row: Row) -> Job:

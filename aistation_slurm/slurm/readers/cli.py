@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from aistation_slurm.errors import SlurmError, SlurmRefused, SlurmUnreadable, UnknownToSlurm
+from aistation_slurm.errors import SlurmRefused, SlurmUnreadable, UnknownToSlurm
 from aistation_slurm.slurm import commands
-from aistation_slurm.slurm.commands import Command, RunningStep
+from aistation_slurm.slurm.commands import Command, Reading, RunningStep
 from aistation_slurm.slurm.model import (
     Account,
     Association,
@@ -28,9 +28,10 @@ from aistation_slurm.slurm.model import (
 )
 from aistation_slurm.slurm.reader import QUESTIONS
 from aistation_slurm.slurm.refusals import broken_off, refusal
-from aistation_slurm.slurm.runner import Completed, Runner, shown
+from aistation_slurm.slurm.runner import Runner, Streaming, shown
 
 T = TypeVar("T")
+R = TypeVar("R")
 READ_SECONDS = 30.0
 
 
@@ -97,7 +98,7 @@ class CliReader:
         command = commands.ping()
         done = self._runner.run(command.argv, timeout=self._timeout)
         try:
-            return self._read(command, done)
+            return self._read(command, lambda: command.read(done.stdout))
         except SlurmUnreadable:
             if done.returncode:
                 raise refusal(command.argv, done) from None
@@ -160,24 +161,35 @@ class CliReader:
             return []
 
     def _remembered(self, job_id: int, unknown: UnknownToSlurm) -> list[Job]:
-        """Return what slurmdbd has; where it can't be asked, what slurmctld said stands."""
+        """Return what slurmdbd has; where there is none, what slurmctld said stands, and where it is away nothing."""
         try:
             return self.history(job_ids=(job_id,))
-        except SlurmError:
+        except SlurmRefused:
             raise unknown from None
 
     def _ask(self, command: Command[T]) -> T:
+        if command.reading and isinstance(self._runner, Streaming):
+            return self._ask_as_it_comes(command, command.reading(), self._runner)
         done = self._runner.run(command.argv, timeout=self._timeout)
         if done.returncode:
             raise refusal(command.argv, done)
         if error := broken_off(command.argv, done):
             raise error
-        return self._read(command, done)
+        return self._read(command, lambda: command.read(done.stdout))
 
-    def _read(self, command: Command[T], done: Completed) -> T:
+    def _ask_as_it_comes(self, command: Command[T], reading: Reading[T], runner: Streaming) -> T:
+        """Read the answer while the command still prints: of a long queue, half the time of reading it afterwards."""
+        done = self._read(command, lambda: runner.stream(command.argv, reading.feed, timeout=self._timeout))
+        if done.returncode:
+            raise refusal(command.argv, done)
+        if error := broken_off(command.argv, done):
+            raise error
+        return self._read(command, reading.end)
+
+    def _read(self, command: Command[Any], read: Callable[[], R]) -> R:
         """Read the answer; whatever is wrong with it is Slurm's answer, never a traceback."""
         try:
-            return command.read(done.stdout)
+            return read()
         except SlurmUnreadable as error:
             raise SlurmUnreadable(error.text, where=shown(command.argv), hint=error.hint) from error
         except (ValueError, LookupError, OverflowError) as error:

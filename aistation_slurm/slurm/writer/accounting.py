@@ -45,6 +45,8 @@ class QosChanges(TypedDict, total=False):
 class AssociationChanges(TypedDict, total=False):
     """What an association is made of; what is not named stays as it is, or as its account has it."""
 
+    parent: str
+    """The account above; only an account's own association has one."""
     share: int | None
     """None: it counts as its parent."""
     qos: Names
@@ -64,6 +66,7 @@ _QOS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "usage_factor": ("UsageFactor", str),
 }
 _ASSOCIATION: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "parent": ("Parent", lambda name: one_name("account", name)),
     "share": ("Fairshare", lambda share: "parent" if share is None else str(share)),
     "qos": ("QOS", lambda names: listed("QOS", names)),
     "default_qos": ("DefaultQOS", lambda name: one_name("QOS", name) if name else NOTHING),
@@ -100,19 +103,12 @@ class AccountingOrders(Orders):
         return self._account("delete", "qos", "where", f"name={one_name('QOS', qos.name)}")
 
     def add_account(
-        self,
-        name: str,
-        *,
-        cluster: str,
-        parent: str = "root",
-        description: str = MARK,
-        **wishes: Unpack[AssociationChanges],
+        self, name: str, *, cluster: str, description: str = MARK, **wishes: Unpack[AssociationChanges]
     ) -> bool:
-        """Make the account on this cluster; False where it is there, and stays as it is."""
+        """Make the account on this cluster, below root where no parent is named; False where it is there, as it is."""
         words = (
             one_name("account", name),
             f"Cluster={one_name('cluster', cluster)}",
-            f"Parent={one_name('account', parent)}",
             f"Description={_text(description)}",
             f"Organization={_text(description)}",
         )

@@ -63,10 +63,6 @@ class JobChanges(TypedDict, total=False):
     """Whether it may be put back into the queue."""
 
 
-def _as_it_is(value: str) -> str:
-    return value
-
-
 def _yes_or_no(value: bool) -> str:
     return "1" if value else "0"
 
@@ -78,16 +74,16 @@ _WORDS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "time_limit": ("TimeLimit", write_duration),
     "start_time": ("StartTime", write_time),
     "start_now": ("StartTime", lambda _: "now"),
-    "prefer": ("Prefer", _as_it_is),
-    "features": ("Features", _as_it_is),
-    "account": ("Account", _as_it_is),
-    "partition": ("Partition", _as_it_is),
-    "qos": ("QOS", _as_it_is),
-    "reservation": ("ReservationName", _as_it_is),
-    "dependency": ("Dependency", _as_it_is),
-    "name": ("JobName", _as_it_is),
-    "comment": ("Comment", _as_it_is),
-    "admin_comment": ("AdminComment", _as_it_is),
+    "prefer": ("Prefer", str),
+    "features": ("Features", str),
+    "account": ("Account", str),
+    "partition": ("Partition", str),
+    "qos": ("QOS", str),
+    "reservation": ("ReservationName", str),
+    "dependency": ("Dependency", str),
+    "name": ("JobName", str),
+    "comment": ("Comment", str),
+    "admin_comment": ("AdminComment", str),
     "requeue": ("Requeue", _yes_or_no),
 }
 

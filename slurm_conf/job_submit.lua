@@ -183,9 +183,11 @@ end
 
 local function check_sizes(r, names)
   if fits.fit(r, names, policy) then return answer(r) end
+  local is_refused = policy.over_request ~= "remind"
   local why = r.why_not or "ask for it in one way only"
-  tell(("refused: no part of this fits into %s (%s)"):format(table.concat(names, ","), why))
-  return policy.over_request == "remind" and slurm.SUCCESS or REFUSED
+  local first = is_refused and "refused: " or ""
+  tell(("%sno part of this fits into %s (%s)"):format(first, table.concat(names, ","), why))
+  return is_refused and REFUSED or slurm.SUCCESS
 end
 
 -- GPUs of another type than the named groups have; Slurm refuses that itself, without saying where they are.
@@ -209,6 +211,7 @@ local function rules(job, before, partitions)
   local r = fits.request(job, before)
   local refused = check_emergency(r)
   if refused ~= slurm.SUCCESS then return refused end
+  if r.account == "" then return slurm.SUCCESS end  -- who is in no team is refused by Slurm
   local wants = r.wants_gpu or r.wants_shard
   local names, code
   if r.partition then names, code = named_groups(r)

@@ -85,11 +85,13 @@ def table_changes(old: str, new: str) -> tuple[str, ...]:
 
 
 def has_plugin(config: Mapping[str, str]) -> bool | None:
-    """Return whether this Slurm can run Lua at all; None where its PluginDir is not known.
+    """Return whether this Slurm can run Lua at all; None where its PluginDir is not known, or not on this machine.
 
     A slurmctld that is told of a plugin which it doesn't have ends at once (seen on a Slurm built without Lua).
     """
-    folders = [Path(each) for each in config.get("PluginDir", "").split(":") if each]
+    if "lua" in config.get("JobSubmitPlugins", "").split(","):
+        return True
+    folders = [folder for each in config.get("PluginDir", "").split(":") if each and (folder := Path(each)).is_dir()]
     return any((folder / PLUGIN).is_file() for folder in folders) if folders else None
 
 

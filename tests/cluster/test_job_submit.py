@@ -5,12 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from aistation_slurm.cli.dev import start_cluster
 from aistation_slurm.cluster import apply, load, make_plan
-from aistation_slurm.cluster.policy import RULES, TABLE
+from aistation_slurm.cluster.policy import PLUGIN, RULES, TABLE
+from aistation_slurm.devcluster.cluster import down
+from aistation_slurm.devcluster.plan import Wishes
+from aistation_slurm.devcluster.record import INSTALLED
+from aistation_slurm.devcluster.release import PROGRAMS
+from aistation_slurm.errors import SpecError
+from aistation_slurm.settings import read_settings
+from aistation_slurm.slurm.connect import connect
 from aistation_slurm.spec import ClusterSpec
+from tests.cluster.conftest import NAME, SLURM, SMALL
 
 pytestmark = pytest.mark.cluster
 
@@ -216,3 +226,48 @@ def test_rules_that_cannot_be_read_let_nobody_through(station, ann, settle, spec
     (etc / TABLE).unlink()
     settle(spec)
     assert sbatch(ann, "--hold", "--gpus=1")[1] == []
+
+
+@pytest.fixture
+def without_lua(station) -> Iterator[Path]:
+    """The installed Slurm under a prefix, all of it but the plugin for Lua."""
+    if SLURM != INSTALLED:
+        pytest.skip("is made of the installed Slurm")
+    plugins = Path(station.slurm.read.config()["PluginDir"].split(":")[0])
+    prefix = station.scratch / "no-lua"
+    for name in PROGRAMS:
+        link(Path("/usr") / name, prefix / name)
+    for plugin in plugins.glob("*.so"):
+        if plugin.name != PLUGIN:
+            link(plugin, prefix / "lib" / "slurm" / plugin.name)
+    yield prefix
+    down(f"{NAME}-no-lua", say=print)
+
+
+def link(target: Path, at: Path) -> None:
+    at.parent.mkdir(parents=True, exist_ok=True)
+    at.unlink(missing_ok=True)
+    at.symlink_to(target)
+
+
+def test_a_slurm_that_was_built_without_lua_comes_up_and_is_planned_for(without_lua):
+    wishes = Wishes(
+        name=f"{NAME}-no-lua", layout="loopback", agents=False, daemon=False, page=False, slurm=str(without_lua)
+    )
+    cluster = start_cluster(wishes, file=SMALL)
+    settings = read_settings(cluster.paths.config)
+    slurm = connect(settings.slurm)
+
+    def plan():
+        return make_plan(
+            load(cluster.paths.spec), slurm, conf_dir=cluster.paths.etc, gpu_device=settings.slurm.gpu_device,
+            source=str(cluster.paths.spec),
+        )  # fmt: skip
+
+    assert not (cluster.paths.etc / RULES).exists()
+    assert plan().lines() == []
+    assert any("built without Lua" in note for note in plan().notes)
+    with cluster.paths.slurm_conf.open("a") as file:
+        file.write("JobSubmitPlugins=lua\n")
+    with pytest.raises(SpecError, match="built without Lua: slurmctld ends at its start"):
+        plan()

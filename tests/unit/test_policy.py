@@ -146,6 +146,8 @@ def test_whether_slurm_can_run_lua_is_seen_in_its_plugins(tmp_path):
     (other / "job_submit_lua.so").touch()
     assert policy.has_plugin(config) is True
     assert policy.has_plugin({}) is None
+    assert policy.has_plugin({"PluginDir": str(tmp_path / "on the controller only")}) is None
+    assert policy.has_plugin({"PluginDir": str(tmp_path), "JobSubmitPlugins": "throttle,lua"}) is True
 
 
 def test_slurms_own_user_is_known_by_number():

@@ -167,6 +167,17 @@ def test_a_file_that_says_remind_leaves_the_job_alone_and_says_what_would_fit(ma
     assert answer.job["tres_per_node"] == "gres:gpu:16"
 
 
+def test_a_reminder_never_says_that_it_refuses(make):
+    answer = make(over_request="remind").submit(partition="1080ti_dev", tres_per_node="gres:gpu:1")
+    assert answer.is_accepted
+    assert answer.said == ("no part of this fits into 1080ti_dev (a development environment has no more)",)
+
+
+def test_who_is_in_no_team_is_left_for_slurm_to_refuse(ctld):
+    answer = ctld.submit("nobody", partition="2080ti", tres_per_node="gres:gpu:16")
+    assert (answer.code, answer.said) == (0, ())
+
+
 def test_a_file_that_says_refuse_refuses_and_says_what_would_fit(make):
     answer = make(over_request="refuse").submit(tres_per_node="gres:gpu:16")
     assert answer.code == REFUSED

@@ -13,8 +13,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
-from lupa.lua51 import LuaRuntime, lua_type
+from lupa import lua51
 
 from aistation_slurm.cluster.policy import RULES, TABLE, rules_files
 from aistation_slurm.spec import ClusterSpec
@@ -35,8 +36,8 @@ _AROUND = """
 local said, logged = {}, {}
 slurm = { SUCCESS = 0, ERROR = -1, FAILURE = -1, ESLURM_ACCOUNTING_POLICY = 2050, ESLURM_INVALID_ACCOUNT = 2045,
           NO_VAL = 4294967294, NO_VAL16 = 65534, NO_VAL64 = 18446744073709551614 }
-function slurm.log_user(...) said[#said + 1] = string.format(unpack({...})) end
-function slurm.log_error(...) logged[#logged + 1] = string.format(unpack({...})) end
+function slurm.log_user(...) said[#said + 1] = string.format((unpack or table.unpack)({...})) end
+function slurm.log_error(...) logged[#logged + 1] = string.format((unpack or table.unpack)({...})) end
 slurm.log_info = slurm.log_error
 io, os, require = nil, nil, nil
 
@@ -88,12 +89,18 @@ class LuaSlurmctld:
     """A slurmctld that has read the rules of this cluster file; up to 22.05 it knows no names of errors."""
 
     def __init__(
-        self, spec: ClusterSpec, folder: Path, *, release: tuple[int, int] = (24, 11), table: str | None = None
+        self,
+        spec: ClusterSpec,
+        folder: Path,
+        *,
+        release: tuple[int, int] = (24, 11),
+        table: str | None = None,
+        lua: ModuleType = lua51,
     ) -> None:
         self.spec = spec
         for name, text in rules_files(spec, source="cluster.yaml", exempt=SLURM_USER).items():
             (folder / name).write_text(text if table is None or name != TABLE else table)
-        self.lua = LuaRuntime(unpack_returned_tuples=True)
+        self.lua = lua.LuaRuntime(unpack_returned_tuples=True)
         self.lua.execute(_AROUND)
         if release >= (23, 2):
             self.lua.execute("slurm.ESLURM_INVALID_QOS = 2066")
@@ -141,7 +148,7 @@ def plain(table: object) -> dict[str, object]:
     """Return a Lua table as a dict, without the numbers that mean "no value"."""
     found = {}
     for key, value in table.items():  # type: ignore[attr-defined]
-        if lua_type(value) == "table":
+        if hasattr(value, "items"):
             found[key] = plain(value)
         elif value not in (NO_VAL, NO_VAL16, NO_VAL64):
             found[key] = int(value) if isinstance(value, float) and value.is_integer() else value

@@ -319,6 +319,13 @@ def test_an_error_in_the_rules_refuses_the_job(tmp_path):
     assert len(answer.logged) == 1
 
 
+@pytest.mark.parametrize("version", ["lua51", "lua53", "lua54"])
+def test_the_rules_are_the_same_in_every_lua_that_slurm_may_be_built_with(tmp_path, ctld, version):
+    other = LuaSlurmctld(SIX_TEAMS, tmp_path, lua=pytest.importorskip(f"lupa.{version}"))
+    for fields in OF_THE_PAGE:
+        assert other.submit(**fields) == ctld.submit(**fields)
+
+
 TOLD = re.compile(r"^(?:sbatch|srun): (?:error: )?(.*)$", re.MULTILINE)
 OF_THE_PAGE = (
     {"tres_per_node": "gres:gpu:16", "min_nodes": 1, "max_nodes": 1},

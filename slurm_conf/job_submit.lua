@@ -94,12 +94,25 @@ local function site_has_default(partitions)
   return false
 end
 
+-- Say which types of GPUs there are; Slurm refuses one that there is not, unless the site has a partition for it.
+local function tell_of_types(r, partitions)
+  if r.kind == nil or site_has_default(partitions) then return nil end
+  local types, seen = {}, {}
+  for _, name in ipairs(policy.order) do
+    local kind = policy.groups[name].gpu_type
+    if kind == r.kind then return nil end
+    if not seen[kind] then types[#types + 1], seen[kind] = kind, true end
+  end
+  tell(("no group has GPUs of type %s; there are %s"):format(r.kind, table.concat(types, ", ")))
+  return nil
+end
+
 -- The group for a job that names none; nil where that is not for us to say.
 local function chosen_group(r, partitions)
   if policy.default_group == nil and r.kind == nil and site_has_default(partitions) then return nil end
   local function is_open(group) return has_it(r, group) and may_use(r.account, group) end
   local fitting = names_where(function(group) return has_it(r, group) end)
-  if #fitting == 0 then return nil end
+  if #fitting == 0 then return tell_of_types(r, partitions) end
   local allowed = names_where(is_open)
   if #allowed == 0 then return not_allowed(r, fitting) end
   local suiting = names_where(function(group) return is_open(group) and suits(r, group) end)

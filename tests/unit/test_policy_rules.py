@@ -236,6 +236,14 @@ def test_gpus_of_a_type_that_the_named_group_has_not_are_said_to_be_elsewhere(ct
     assert ctld.submit(partition="v100", tres_per_job="gres:gpu:h100:2").said == ("v100 has no GPUs of type h100",)
 
 
+def test_a_type_that_no_group_has_is_answered_with_those_that_there_are(ctld):
+    answer = ctld.submit(tres_per_job="gres:gpu:h100:2")
+    assert (answer.code, answer.said) == (
+        0, ("no group has GPUs of type h100; there are p100, v100, rtx2080ti, gtx1080ti",),
+    )  # fmt: skip
+    assert ctld.submit(tres_per_job="gres:gpu:h100:2", site_default="theirs").said == ()
+
+
 def test_no_gpus_are_no_request_for_gpus(ctld):
     answer = ctld.submit(tres_per_job="gres:gpu:0", min_nodes=5, max_nodes=5)
     assert (answer.code, answer.said, answer.job["min_nodes"]) == (0, (), 5)

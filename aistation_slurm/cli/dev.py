@@ -78,6 +78,7 @@ def start_cluster(wishes: Wishes, *, file: Path | None = None, scale: int | None
     import tempfile
 
     from aistation_slurm.cluster.keys import site_keys
+    from aistation_slurm.cluster.policy import rules_files
     from aistation_slurm.devcluster.cluster import up as start
     from aistation_slurm.devcluster.lock import need_root
     from aistation_slurm.devcluster.paths import paths_of
@@ -85,13 +86,15 @@ def start_cluster(wishes: Wishes, *, file: Path | None = None, scale: int | None
     from aistation_slurm.spec import load_spec
 
     need_root()
-    source = choose_file(paths_of(wishes.name), file)
+    paths = paths_of(wishes.name)
+    source = choose_file(paths, file)
     with tempfile.TemporaryDirectory() as folder:
         spec = load_spec(source)
         if scale:
             source = scaled(source, scale, Path(folder) / "cluster.yaml")
             spec = load_spec(source)
-        return start(spec, source, wishes, site_keys=site_keys(spec), settle=settle, say=say)
+        rules = rules_files(spec, source=str(paths.spec))
+        return start(spec, source, wishes, site_keys=site_keys(spec), rules=rules, settle=settle, say=say)
 
 
 def settle(cluster: DevCluster) -> None:

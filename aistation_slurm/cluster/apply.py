@@ -1,14 +1,15 @@
-"""A plan is carried out: QOS and accounts first, then whole files, one reconfigure, deletions last."""
+"""A plan is carried out: QOS and accounts first, then whole files, one reconfigure, rules, deletions last."""
 
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from aistation_slurm.cluster.changes import Reconfigure, WriteFile
+from aistation_slurm.cluster.changes import Reconfigure, WriteFile, WriteRules
 from aistation_slurm.cluster.plan import Plan
 from aistation_slurm.errors import NotPermitted, SlurmError, SlurmUnreachable, UnsafePlan
 from aistation_slurm.render import write_whole
@@ -34,7 +35,9 @@ def apply(plan: Plan, slurm: Slurm, *, force: bool = False) -> Iterator[str]:
     files = [change for change in plan.changes if isinstance(change, WriteFile)]
     with _alone(files):
         for change in plan.changes:
-            if isinstance(change, WriteFile):
+            if isinstance(change, WriteRules):
+                _write_newer(change)
+            elif isinstance(change, WriteFile):
                 _wait_for_qos(plan, slurm)
                 _write(change)
             elif isinstance(change, Reconfigure):
@@ -52,6 +55,17 @@ def _write(change: WriteFile) -> None:
         write_whole(change.path, change.text)
     except OSError as error:
         raise NotPermitted(f"can't be written ({error.strerror})", where=str(change.path), hint=AS_ROOT) from error
+
+
+def _write_newer(change: WriteRules) -> None:
+    """Write the file, and date it after the one before: slurmctld reads what is newer by a whole second, no other."""
+    try:
+        before = int(change.path.stat().st_mtime)
+    except FileNotFoundError:
+        before = 0
+    _write(change)
+    newer = max(int(time.time()), before + 1)
+    os.utime(change.path, (newer, newer))
 
 
 def _wait_for_qos(plan: Plan, slurm: Slurm) -> None:
@@ -74,6 +88,8 @@ def _reconfigure(slurm: Slurm, files: list[WriteFile]) -> None:
         slurm.write.reconfigure()
     except SlurmError:
         for change in files:
+            if isinstance(change, WriteRules):  # not written yet
+                continue
             write_whole(change.path, change.old or "")
         with suppress(SlurmError):
             slurm.write.reconfigure()

@@ -230,6 +230,13 @@ class WriteFile(Change):
 
 
 @dataclass(frozen=True, slots=True)
+class WriteRules(WriteFile):
+    """A file of the rules of submission; once slurmctld has the groups that they speak of, and without telling it."""
+
+    rank: ClassVar[int] = 55
+
+
+@dataclass(frozen=True, slots=True)
 class Reconfigure(Change):
     """slurmctld is to read its files again."""
 

@@ -20,7 +20,7 @@ from aistation_slurm.slurm.units import write_duration
 from aistation_slurm.spec import ClusterSpec, GpuGroup
 
 GRES = "gres.conf"
-PREAMBLE = "# Written by `aistation cluster apply` from "
+PREAMBLE = "Written by `aistation cluster apply` from "
 
 
 def wanted_files(spec: ClusterSpec, *, gpu_device: str, source: str, kept_gres: Sequence[str] = ()) -> dict[str, str]:
@@ -31,7 +31,7 @@ def wanted_files(spec: ClusterSpec, *, gpu_device: str, source: str, kept_gres: 
     groups = [_group(name, group, spec, gpu_device) for name, group in spec.groups.items()]
     kept = [Raw(line) for line in kept_gres]
     bodies = {name: _templates().get_template(f"{name}.j2").render(groups=groups, kept=kept) for name in (CONF, GRES)}
-    return {name: _preamble(body, source) + body for name, body in bodies.items()}
+    return {name: preamble(body, source) + body for name, body in bodies.items()}
 
 
 def gres_to_keep(old: str | None, spec: ClusterSpec, nodes: Mapping[str, Node]) -> list[str]:
@@ -97,17 +97,18 @@ def partition_line(name: str, group: GpuGroup, *, is_default: bool = False) -> s
     )
 
 
-def _preamble(body: str, source: str) -> str:
+def preamble(body: str, source: str, *, comment: str = "#") -> str:
+    """Return the two lines that stand above a file of ours: whose it is, and what was in it."""
     checksum = sha256(body.encode()).hexdigest()[:12]
     return (
-        f"{PREAMBLE}{printable(source)} (contents {checksum}).\n"
-        "# Changes made here are lost; change the cluster file instead.\n"
+        f"{comment} {PREAMBLE}{printable(source)} (contents {checksum}).\n"
+        f"{comment} Changes made here are lost; change the cluster file instead.\n"
     )
 
 
 def is_ours(text: str) -> bool:
     """True where the file is one that we wrote, or says nothing at all."""
-    return text.startswith(PREAMBLE) or not any(_meaning(text))
+    return text.startswith((f"# {PREAMBLE}", f"-- {PREAMBLE}")) or not any(_meaning(text))
 
 
 def is_edited(text: str) -> bool:

@@ -15,10 +15,14 @@ FAST_START = {
     "bf_interval": "1",
     "sched_interval": "1",
 }
-LISTS = frozenset({"GresTypes", "AccountingStorageTRES", "AccountingStorageEnforce", "SchedulerParameters"})
+JOB_SUBMIT = "JobSubmitPlugins"
+LISTS = frozenset({"GresTypes", "AccountingStorageTRES", "AccountingStorageEnforce", "SchedulerParameters", JOB_SUBMIT})
 """Keys that may hold more than we ask for."""
-ADVISED = frozenset({"SchedulerParameters", "PriorityWeightAge", "PriorityWeightQOS", "EnforcePartLimits"})
+ADVISED = frozenset({"SchedulerParameters", "PriorityWeightAge", "PriorityWeightQOS", "EnforcePartLimits", JOB_SUBMIT})
 """Keys without which all works, only later or in another order, or what can never start waits for ever."""
+_AFTERWARDS = {
+    JOB_SUBMIT: " once apply has written job_submit.lua (slurmctld doesn't start without), then `scontrol reconfigure`"
+}
 RESTARTS = frozenset({"SelectType", "SelectTypeParameters", "GresTypes", "AccountingStorageEnforce"})
 """Keys that a reconfigure does not bring (slurm.conf(5))."""
 
@@ -43,11 +47,12 @@ def site_keys(spec: ClusterSpec) -> dict[str, str]:
         "JobRequeue": "1",
         "EnforcePartLimits": "ALL",
         "SchedulerParameters": ",".join(f"{key}={value}" for key, value in FAST_START.items()),
+        JOB_SUBMIT: "lua",
     }
 
 
-def lacking(spec: ClusterSpec, site: SiteConf) -> Iterator[SpecError]:
-    """Yield what the site's slurm.conf lacks, each with the exact line to write."""
+def lacking(spec: ClusterSpec, site: SiteConf, *, has_lua: bool | None = None) -> Iterator[SpecError]:
+    """Yield what the site's slurm.conf lacks, each with the exact line to write; `has_lua`: see `policy.has_plugin`."""
     name = site.value("ClusterName")
     if name and name.lower() != spec.cluster:
         hint = f"write `cluster: {name.lower()}`, or name the slurm.conf of {spec.cluster} in aistation.toml"
@@ -59,6 +64,11 @@ def lacking(spec: ClusterSpec, site: SiteConf) -> Iterator[SpecError]:
             yield SpecError(
                 f"partition {group} stands here too", where=where, hint="take that line out: apply writes it anew"
             )
+    if has_lua is False and not fixed(JOB_SUBMIT, "lua", site.value(JOB_SUBMIT)):
+        text = (
+            f"{JOB_SUBMIT}={site.value(JOB_SUBMIT)}, but this Slurm was built without Lua: slurmctld ends at its start"
+        )
+        yield SpecError(text, where=site.where(JOB_SUBMIT), hint="take `lua` out of that line")
     for key, value in site_keys(spec).items():
         if key not in ADVISED and (fix := fixed(key, value, site.value(key))):
             then = ", and restart slurmctld and every slurmd" if key in RESTARTS else ""
@@ -66,13 +76,18 @@ def lacking(spec: ClusterSpec, site: SiteConf) -> Iterator[SpecError]:
             yield SpecError(_says(key, site), where=site.where(key), hint=hint)
 
 
-def advice(spec: ClusterSpec, site: SiteConf, running: Mapping[str, str]) -> Iterator[str]:
+def advice(
+    spec: ClusterSpec, site: SiteConf, running: Mapping[str, str], *, has_lua: bool | None = None
+) -> Iterator[str]:
     """Yield what would be better in the site's slurm.conf, or is not yet in force, as one line each."""
     for key, value in site_keys(spec).items():
-        if key in ADVISED and (fix := fixed(key, value, site.value(key))):
-            yield f"{site.where(key)}: better with the line {key}={fix}"
+        if key == JOB_SUBMIT and has_lua is False:
+            yield f"{site.path}: this Slurm was built without Lua, so no request is made to fit when it is submitted"
+        elif key in ADVISED and (fix := fixed(key, value, site.value(key))):
+            yield f"{site.where(key)}: better with the line {key}={fix}{_AFTERWARDS.get(key, '')}"
         elif running and fixed(key, value, running.get(key, "")):
-            yield f"{site.where(key)}: slurmctld still runs with {key}={running.get(key, '')}; restart it"
+            then = "run `scontrol reconfigure`" if key == JOB_SUBMIT else "restart it"
+            yield f"{site.where(key)}: slurmctld still runs with {key}={running.get(key, '')}; {then}"
 
 
 def _says(key: str, site: SiteConf) -> str:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aistation_slurm.cluster import policy
 from aistation_slurm.cluster.files import GRES
 from aistation_slurm.cluster.site import CONF, SiteConf, read_site_conf
 from aistation_slurm.errors import SpecError
@@ -23,6 +24,8 @@ class Observed:
     site: SiteConf
     config: Mapping[str, str] = field(default_factory=dict)
     """What slurmctld runs with."""
+    has_lua: bool | None = None
+    """Whether this Slurm can run job_submit.lua; None where that can't be seen from here."""
     files: Mapping[str, str | None]
     """Name -> text of the files that we write; None where there is none."""
     qos: Mapping[str, Qos] = field(default_factory=dict)
@@ -59,12 +62,14 @@ def look(slurm: Slurm, *, conf_dir: Path) -> Observed:
         qos, accounts, users = pool.submit(read.qos), pool.submit(read.accounts), pool.submit(read.users)
         config = read.config()
         nodes, partitions, jobs = read.nodes(), read.partitions(), read.jobs()
+        has_lua = policy.has_plugin(config)
     cluster = config.get("ClusterName", "").lower()
     return Observed(
         cluster=cluster,
         config=config,
+        has_lua=has_lua,
         site=site,
-        files={name: _text(conf_dir / name) for name in (CONF, GRES)},
+        files={name: _text(conf_dir / name) for name in (CONF, GRES, *policy.NAMES)},
         qos={each.name: each for each in qos.result()},
         accounts={each.name: each for each in accounts.result()},
         users={each.name: each for each in users.result()},

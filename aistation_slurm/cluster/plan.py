@@ -8,8 +8,17 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from aistation_slurm.cluster import policy
 from aistation_slurm.cluster.accounting import accounting_changes, strangers
-from aistation_slurm.cluster.changes import Change, DeleteAccounts, DeleteQos, Reconfigure, RemoveUsers, WriteFile
+from aistation_slurm.cluster.changes import (
+    Change,
+    DeleteAccounts,
+    DeleteQos,
+    Reconfigure,
+    RemoveUsers,
+    WriteFile,
+    WriteRules,
+)
 from aistation_slurm.cluster.desired import desired, job_qos, partition_qos
 from aistation_slurm.cluster.files import GRES, body_of, gres_to_keep, is_edited, is_ours, line_changes, wanted_files
 from aistation_slurm.cluster.keys import advice, lacking
@@ -115,12 +124,13 @@ def decide(spec: ClusterSpec, observed: Observed, *, conf_dir: Path, gpu_device:
     kept = gres_to_keep(observed.files.get(GRES), spec, observed.nodes)
     texts = wanted_files(spec, gpu_device=gpu_device, source=source, kept_gres=kept)
     changes: list[Change] = [*accounting_changes(wanted, observed), *_files(texts, observed, conf_dir, spec)]
+    changes += _rules(spec, observed, conf_dir, source)
     if why := _must_reconfigure(spec, observed, [each for each in changes if isinstance(each, WriteFile)]):
         changes.append(Reconfigure(why, frozenset(wanted.qos)))
     changes.sort(key=lambda change: change.rank)
     return Plan(
         changes=tuple(changes),
-        notes=tuple(advice(spec, observed.site, observed.config)),
+        notes=tuple(advice(spec, observed.site, observed.config, has_lua=observed.has_lua)),
         existing=_existing(observed),
         blockers=tuple(_blockers(spec, observed, changes)),
     )
@@ -128,7 +138,7 @@ def decide(spec: ClusterSpec, observed: Observed, *, conf_dir: Path, gpu_device:
 
 def complaints(spec: ClusterSpec, observed: Observed) -> Iterator[SpecError]:
     """Yield what the site's own files and nodes lack; none of it is changed by us."""
-    yield from lacking(spec, observed.site)
+    yield from lacking(spec, observed.site, has_lua=observed.has_lua)
     yield from node_complaints(spec, observed.nodes, where=str(observed.site.path))
     for name, text in observed.files.items():
         if text is not None and not is_ours(text):
@@ -151,6 +161,21 @@ def _files(texts: dict[str, str], observed: Observed, conf_dir: Path, spec: Clus
         lines = line_changes(old or "", text)
         effect = _gres_effect(spec, lines) if name == GRES else "reconfigure" if lines else "none"
         yield WriteFile(conf_dir / name, text, old, effect, lines, edited=bool(old) and is_edited(old or ""))
+
+
+def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str) -> Iterator[WriteRules]:
+    """Yield the files of job_submit.lua, which slurmctld reads again by itself; none where this Slurm has no Lua.
+
+    That one is written with any other, even as it was: slurmctld sees no change but its time.
+    """
+    if observed.has_lua is False:
+        return
+    texts = policy.rules_files(spec, source=source, exempt=policy.slurm_user(observed.config))
+    changed = {name for name, text in texts.items() if body_of(observed.files.get(name) or "") != body_of(text)}
+    for name in (each for each in texts if each in changed or (changed and each == policy.RULES)):
+        old, text = observed.files.get(name), texts[name]
+        lines = policy.table_changes(old, text) if old and name == policy.TABLE else ()
+        yield WriteRules(conf_dir / name, text, old, "none", lines, edited=bool(old) and is_edited(old or ""))
 
 
 def _gres_effect(spec: ClusterSpec, lines: Sequence[str]) -> str:

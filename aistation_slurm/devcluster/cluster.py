@@ -35,11 +35,13 @@ def up(
     wishes: Wishes,
     *,
     site_keys: Mapping[str, str],
+    rules: Mapping[str, str],
     settle: Callable[[DevCluster], None],
     say: Say,
 ) -> DevCluster:
     """Start what is missing of the cluster, and return it with its nodes idle.
 
+    `site_keys` are what the product needs in slurm.conf, `rules` job_submit.lua and what it reads, by name.
     `settle` is called once the controller answers and before the nodes start: it applies the cluster file.
 
     Raises:
@@ -54,7 +56,7 @@ def up(
         wishes = _with_release(wishes, paths, say)
         steps = Steps(say)
         cluster, before = _claim(spec, wishes, paths, steps)
-        prepare(cluster, spec, spec_file, site_keys, steps)
+        prepare(cluster, spec, spec_file, steps, site_keys=site_keys, rules=rules)
         start_controller(cluster, steps)
         with steps.step("cluster file applied"):
             settle(cluster)

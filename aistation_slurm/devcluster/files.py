@@ -24,7 +24,7 @@ from aistation_slurm.devcluster.database import USER as MYSQL_USER
 from aistation_slurm.devcluster.database import password
 from aistation_slurm.devcluster.paths import Paths
 from aistation_slurm.devcluster.record import ClusterRecord
-from aistation_slurm.devcluster.release import program, version_said
+from aistation_slurm.devcluster.release import has_plugin, program, version_said
 from aistation_slurm.devcluster.services import MUNGE_USER, REST_USER
 from aistation_slurm.render import write_whole
 from aistation_slurm.spec import ClusterSpec
@@ -94,8 +94,17 @@ def _make_device(path: Path, number: int) -> None:
     path.symlink_to("/dev/null")
 
 
-def write_site(paths: Paths, record: ClusterRecord, spec: ClusterSpec, site_keys: Mapping[str, str]) -> bool:
-    """Write the site's files, and return True if slurm.conf says something else than before."""
+def write_site(
+    paths: Paths, record: ClusterRecord, spec: ClusterSpec, site_keys: Mapping[str, str], rules: Mapping[str, str]
+) -> bool:
+    """Write the site's files, and return True if slurm.conf says something else than before.
+
+    `rules` are job_submit.lua and what it reads, by name: with JobSubmitPlugins=lua slurmctld doesn't start without.
+    """
+    if has_plugin(paths, "job_submit/lua"):
+        _write_missing(paths.etc, rules)
+    else:
+        site_keys = {key: value for key, value in site_keys.items() if key != "JobSubmitPlugins"}
     text = slurm_conf(paths, record, spec, site_keys)
     changed = not paths.slurm_conf.exists() or paths.slurm_conf.read_text() != text
     for name in ("aistation.conf", "gres.conf"):
@@ -107,6 +116,12 @@ def write_site(paths: Paths, record: ClusterRecord, spec: ClusterSpec, site_keys
     _write_slurmdbd(paths, slurmdbd_conf(paths, record, password(paths)))
     write_whole(paths.slurm_conf, text)
     return changed
+
+
+def _write_missing(folder: Path, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        if not (folder / name).exists():
+            write_whole(folder / name, text)
 
 
 def _text(path: Path) -> str:

@@ -15,6 +15,7 @@ from aistation_slurm.devcluster.paths import Paths
 from aistation_slurm.devcluster.record import INSTALLED
 from aistation_slurm.errors import UsageError
 
+_INSTALLED_PLUGINS = ("lib/*/slurm-wlm", "lib/*/slurm", "lib64/slurm", "lib/slurm", "local/lib/slurm")
 _DEBIAN = re.compile(r"debian:([a-z][a-z0-9-]{1,30})")
 PROGRAMS = tuple(f"sbin/{name}" for name in ("slurmctld", "slurmd", "slurmdbd", "slurmstepd")) + tuple(
     f"bin/{name}" for name in ("sacct", "sacctmgr", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
@@ -85,6 +86,13 @@ def plugin_dir(paths: Paths) -> Path | None:
     """Return where the plugins of the cluster's Slurm are, or None where its programs know that by themselves."""
     folder = paths.slurm / "lib" / "slurm"
     return folder if folder.is_dir() else None
+
+
+def has_plugin(paths: Paths, name: str) -> bool:
+    """Return whether the cluster's Slurm has a plugin, such as `job_submit/lua`; one that it lacks would end it."""
+    own = plugin_dir(paths)
+    folders = [own] if own else [each for pattern in _INSTALLED_PLUGINS for each in Path("/usr").glob(pattern)]
+    return any((folder / f"{name.replace('/', '_')}.so").is_file() for folder in folders)
 
 
 def version_said(slurmd: str) -> str:

@@ -42,7 +42,13 @@ def revive(old: DevCluster, record: ClusterRecord, steps: Steps) -> None:
 
 
 def prepare(
-    cluster: DevCluster, spec: ClusterSpec, spec_file: Path, site_keys: Mapping[str, str], steps: Steps
+    cluster: DevCluster,
+    spec: ClusterSpec,
+    spec_file: Path,
+    steps: Steps,
+    *,
+    site_keys: Mapping[str, str],
+    rules: Mapping[str, str],
 ) -> None:
     """Make its files, users, network and database; stop what is to run no more, or with another slurm.conf."""
     paths, record = cluster.paths, cluster.record
@@ -54,7 +60,7 @@ def prepare(
         make_munge_key(paths)
         make_gpus(paths, max(group.gpus_per_node for group in spec.groups.values()))
         keep_spec(paths, spec_file)
-        changed = write_site(paths, record, spec, site_keys)
+        changed = write_site(paths, record, spec, site_keys, rules)
     if changed and any(_reads_slurm_conf(name) for name in cluster.running()):
         with steps.step("slurm.conf changed: slurmctld and slurmd stopped"):
             stop(cluster, _reads_slurm_conf)

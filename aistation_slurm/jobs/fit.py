@@ -75,7 +75,7 @@ def fit(request: TrainingRequest, group: Group) -> tuple[TrainingRequest, list[A
     if gpus > group.gpus_in_a_node:
         total, needed = nodes * gpus, -(-nodes * gpus // group.gpus_in_a_node)
         given = -(-total // needed)
-        changes.append(Adjustment("gpus_per_node", gpus, given, f"a node of {group.name} has {group.gpus_in_a_node}"))
+        changes.append(Adjustment("gpus_per_node", gpus, given, f"a node of {group.name} has no more"))
         changes.append(Adjustment("nodes", nodes, needed, f"so that there are {total} GPUs in all"))
         nodes, gpus = needed, given
     if nodes > group.nodes:

@@ -24,6 +24,7 @@ from aistation_slurm.spec.types import (
 
 Use = Literal["training", "development", "both"]
 Cache = Literal["ssd", "hdd", "none"]
+OverRequest = Literal["adjust", "remind", "refuse"]
 
 
 class Spec(BaseModel):
@@ -156,6 +157,9 @@ class ClusterSpec(Spec):
     teams: dict[Name, Team] = Field({}, description="The teams.")
     environments: EnvironmentPolicy = Field(
         EnvironmentPolicy.model_construct(), description="Limits of development environments."
+    )
+    over_request: OverRequest = Field(
+        "adjust", description="What happens to a job that asks for more than a node has, or than its quota allows."
     )
     calendar: Calendar = Field(Calendar.model_construct(), description="When people are away.")
 

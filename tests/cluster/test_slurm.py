@@ -148,9 +148,9 @@ def test_history_has_a_row_for_each_run_of_a_requeued_job(slurm, as_ann, submit,
     assert {run.job_id for run in runs()} == {job_id}
 
 
-def test_more_gpus_than_the_quota_are_refused_as_quota(as_ann):
-    with pytest.raises(QuotaExceeded, match="GRES"):
-        as_ann.write.sbatch(SLEEP, "-N3", "--gres=gpu:2", "-o", "/dev/null", cwd=Path("/tmp"))
+def test_more_cpus_than_the_quota_are_refused_as_quota(as_ann):
+    with pytest.raises(QuotaExceeded, match="Cpu"):
+        as_ann.write.sbatch(SLEEP, "-N3", "--ntasks-per-node=8", "-o", "/dev/null", cwd=Path("/tmp"))
 
 
 def test_what_does_not_exist_is_unknown(slurm, as_ann):

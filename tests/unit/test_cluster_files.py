@@ -12,6 +12,7 @@ from aistation_slurm.cluster.desired import desired
 from aistation_slurm.cluster.files import gres_to_keep, is_edited, is_ours, line_changes, wanted_files
 from aistation_slurm.cluster.keys import site_keys
 from aistation_slurm.cluster.observed import Observed
+from aistation_slurm.cluster.policy import TABLE, rules_files
 from aistation_slurm.cluster.site import SiteConf, read_site_conf
 from aistation_slurm.slurm.model import Node
 from aistation_slurm.slurm.states import NodeState
@@ -27,6 +28,7 @@ def render_all(spec: ClusterSpec) -> dict[str, str]:
     commands = [" ".join(change.argv()) for change in accounting_changes(desired(spec), nothing)]
     keys = [f"{key}={value}" for key, value in site_keys(spec).items()]
     files = wanted_files(spec, gpu_device="/dev/nvidia", source="/etc/aistation/cluster.yaml")
+    files[TABLE] = rules_files(spec, source="/etc/aistation/cluster.yaml", exempt=64030)[TABLE]
     return {**files, "accounting.txt": "\n".join(commands) + "\n", "site-keys.txt": "\n".join(keys) + "\n"}
 
 

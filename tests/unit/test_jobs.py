@@ -102,7 +102,7 @@ def test_more_gpus_than_a_node_has_become_more_nodes(nodes: int, gpus: int, give
 def test_an_adjustment_says_itself_in_one_line():
     _, changes = fit(a_request(nodes=1, gpus_per_node=16), V100)
     assert [str(each) for each in changes] == [
-        "gpus_per_node: 16 -> 8 (a node of v100 has 8)",
+        "gpus_per_node: 16 -> 8 (a node of v100 has no more)",
         "nodes: 1 -> 2 (so that there are 16 GPUs in all)",
     ]
 

@@ -1,0 +1,18 @@
+-- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents 1ea69e413c53).
+-- Changes made here are lost; change the cluster file instead.
+return {
+  over_request = "adjust",
+  default_group = "v100",
+  exempt = {[0] = true, [64030] = true},
+  user = {gpus = 6},
+  development = {gpus = 0, shards = 1, cpus = 1, memory = 2048},
+  order = {"v100", "dev"},
+  groups = {
+    ["v100"] = {gpu_type = "v100", use = "training", nodes = 3, gpus = 2, cpus = 8, memory = 16384, shards = 0, user = {gpus = 4}, team = {}},
+    dev = {gpu_type = "gtx1080ti", use = "development", nodes = 1, gpus = 2, cpus = 8, memory = 16384, shards = 8, user = {}, team = {}},
+  },
+  teams = {
+    behavior = {emergency = {}},
+    face = {emergency = {chen = true}},
+  },
+}

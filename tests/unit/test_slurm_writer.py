@@ -360,6 +360,16 @@ def test_an_association_is_changed_where_it_is_and_carries_no_limit_of_a_qos():
         writer.modify_association(ann, limits=Limits(max_tres_per_user={"cpu": 1}))
 
 
+def test_a_parent_that_is_not_there_is_refused_before_sacctmgr_is_told_of_it():
+    nobody = Scripted(stdout="")
+    with pytest.raises(UnknownToSlurm, match="'nope' on lab"):
+        SlurmWriter(nobody).modify_association(Association(cluster="lab", account="face"), parent="nope")
+    assert [argv[:4] for argv in nobody.asked] == [("sacctmgr", "-n", "-P", "show")]
+    there = Scripted(stdout="robot\n")
+    SlurmWriter(there).modify_association(Association(cluster="lab", account="face"), parent="robot")
+    assert there.asked[-1][-2:] == ("set", "Parent=robot")
+
+
 def test_to_change_what_is_not_there_is_an_error_though_sacctmgr_calls_it_nothing():
     with pytest.raises(UnknownToSlurm):
         SlurmWriter(Scripted(returncode=1, stdout=" Nothing modified\n")).modify_qos(Qos(name="big"), priority=3)

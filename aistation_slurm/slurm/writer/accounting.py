@@ -155,7 +155,10 @@ class AccountingOrders(Orders):
     def modify_association(self, association: Association, **changes: Unpack[AssociationChanges]) -> None:
         """Change the association from what it was read as; nothing is said to Slurm where it is so already."""
         noun = "user" if association.user else "account"
-        self._modify(noun, _where(association), _association_words(changes, old=association))
+        words = _association_words(changes, old=association)
+        if any(word.startswith("Parent=") for word in words):
+            self._raise_without_account(changes["parent"], association.cluster)
+        self._modify(noun, _where(association), words)
 
     def sacctmgr(self, *words: str) -> str:
         """Return what sacctmgr printed; that there was nothing to add, modify or delete is no error."""
@@ -163,6 +166,12 @@ class AccountingOrders(Orders):
 
     def _account(self, *words: str) -> bool:
         return not self._sacctmgr(*words).returncode
+
+    def _raise_without_account(self, name: str, cluster: str) -> None:
+        """Look for a parent first: sacctmgr 24.11 takes one that is not there without a word, and changes nothing."""
+        argv = ("sacctmgr", "-n", "-P", "show", "association", f"account={one_name('account', name)}")
+        if not self._order((*argv, f"cluster={cluster}", "format=account")).stdout.strip():
+            raise UnknownToSlurm(f"no account {name!r} on {cluster}", where=shown(argv))
 
     def _modify(self, noun: str, where: Names, words: Names) -> None:
         if not words:

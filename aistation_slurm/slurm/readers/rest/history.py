@@ -71,7 +71,7 @@ def _job(job: Record) -> Job:
         state=job_state(get(job, "state", "current")),
         reason=bare(get(job, "state", "reason")),
         nodes=bare(get(job, "nodes")),
-        node_count=count(get(job, "allocation_nodes")) or requested.get("node", 0),
+        node_count=count(get(job, "allocation_nodes")) or (allocated or requested).get("node", 0),
         cpus=allocated.get("cpu", 0),
         tres=allocated or requested,
         priority=count(get(job, "priority")),

@@ -100,6 +100,7 @@ def differences(ours: object, theirs: object) -> list[str]:
         for key in sorted(left.keys() | right.keys())
         if not _same(left.get(key, "missing"), right.get(key, "missing"))
         and not _untold(key, right.get(key))
+        and not _of_no_script(key, left.get(key))
         and not _cut_by_sacct(key, left.get(key), right.get(key))
     ]
 
@@ -136,6 +137,11 @@ def _moving_of(job: Any) -> frozenset[str]:
 def _untold(field: str, theirs: object) -> bool:
     """True where the cli reader says that Slurm left the field out; who is told it, may say more."""
     return field.startswith("/Node ") and field.endswith(".port") and theirs == 0
+
+
+def _of_no_script(field: str, ours: object) -> bool:
+    """True where a reader knows that a job has no script, whose host and output squeue makes up all the same."""
+    return field.startswith("/Job ") and field.endswith((".batch_host", ".stdout")) and ours == ""
 
 
 def _cut_by_sacct(field: str, ours: object, theirs: object) -> bool:

@@ -15,10 +15,10 @@ Never declared, in any version:
 
 from __future__ import annotations
 
-_ALWAYS = frozenset({"jobs", "nodes", "tres", "accounts", "users", "associations"})
-# v0.0.38 asks slurmctld for the hosts that it pings, tells a number instead of a reservation's name in a history, and
-# can't be asked for the earlier runs of a requeued job.
-_FROM_40 = frozenset({"controllers", "history", "job", "step_history"})
+_ALWAYS = frozenset({"nodes", "tres", "accounts", "users", "associations"})
+# v0.0.38 asks slurmctld for the hosts that it pings, tells a number instead of a reservation's name in a history, can't
+# be asked for the earlier runs of a requeued job, and leaves out the CPUs of a job that named no tasks.
+_FROM_40 = frozenset({"controllers", "history", "job", "jobs", "step_history"})
 # v0.0.40 leaves the longest backfill cycle out.
 _NOT_IN_40 = frozenset({"diag"})
 # Comments of reservations are there from 23.02 on, and no version tells them.

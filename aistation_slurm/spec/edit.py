@@ -59,8 +59,10 @@ def read_text(path: Path) -> str:
         raise SpecError(f"can't be read ({error.strerror})", where=str(path)) from error
 
 
-def write_spec(path: Path, text: str) -> None:
+def write_spec(path: Path, text: str, *, keep_old: bool = True) -> None:
     """Replace the cluster file in one step, with its mode and its owner; the old one stays beside it, as `.old`.
+
+    Without `keep_old` the file beside it stays as it is: for taking a change back.
 
     Raises:
         NotPermitted: it can't be written.
@@ -68,7 +70,8 @@ def write_spec(path: Path, text: str) -> None:
     place = path.resolve()
     try:
         found = place.stat()
-        write_whole(place.with_name(f"{place.name}.old"), read_text(place), mode=found.st_mode & 0o777)
+        if keep_old:
+            write_whole(place.with_name(f"{place.name}.old"), read_text(place), mode=found.st_mode & 0o777)
         write_whole(place, text, mode=found.st_mode & 0o777)
         if found.st_uid != os.geteuid() or found.st_gid != place.stat().st_gid:
             with suppress(PermissionError):

@@ -73,11 +73,16 @@ def write_spec(path: Path, text: str, *, keep_old: bool = True) -> None:
         if keep_old:
             write_whole(place.with_name(f"{place.name}.old"), read_text(place), mode=found.st_mode & 0o777)
         write_whole(place, text, mode=found.st_mode & 0o777)
-        if found.st_uid != os.geteuid() or found.st_gid != place.stat().st_gid:
-            with suppress(PermissionError):
-                os.chown(place, found.st_uid, found.st_gid)
+        _give_back(place, found)
     except OSError as error:
         raise NotPermitted(f"can't be written ({error.strerror})", where=str(path), hint=AS_OWNER) from error
+
+
+def _give_back(place: Path, owner: os.stat_result) -> None:
+    """Make the file its owner's again; who is not root can at least leave it to the group that shares it."""
+    for uid, gid in ((-1, owner.st_gid), (owner.st_uid, -1)):
+        with suppress(PermissionError):
+            os.chown(place, uid, gid)
 
 
 @contextmanager
@@ -214,13 +219,18 @@ def _taken(text: str, team: MappingNode, user: str) -> str | None:
 def _without_item(text: str, items: list[Node], index: int) -> str:
     """Return the text without one item of `[a, b]`, and without a comma too many; comments stay."""
     start, end = items[index].start_mark.index, items[index].end_mark.index
-    wide = (start, items[index + 1].start_mark.index) if index + 1 < len(items) else (start, end)
-    if index and index + 1 == len(items):
-        wide = (items[index - 1].end_mark.index, end)
-    if not {"#", "\n"} & set(text[wide[0] : wide[1]]):
+    comma = text[end:].lstrip(" ").startswith(",")
+    after = text.index(",", end) + 1 if comma else end
+    if index + 1 < len(items):
+        wide = (start, items[index + 1].start_mark.index)
+    else:
+        wide = (items[index - 1].end_mark.index, end) if index else (start, after)
+    if not {"#", "\n"} & set(text[slice(*wide)]):
         return text[: wide[0]] + text[wide[1] :]
-    rest = text[end:].lstrip(" ").removeprefix(",").removeprefix(" ") if index + 1 < len(items) else text[end:]
-    return text[:start] + rest
+    line, stop = text.rfind("\n", 0, start) + 1, text.find("\n", after)
+    if not (text[line:start] + text[after:stop]).strip():
+        return text[:line] + text[stop + 1 :]
+    return text[:start] + text[after:]
 
 
 def _without_line(text: str, value: SequenceNode, index: int, *, colon: int) -> str:

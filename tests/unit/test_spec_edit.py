@@ -8,6 +8,8 @@ import random
 import threading
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aistation_slurm.assets import asset_dir
 from aistation_slurm.errors import NotPermitted, SpecError
@@ -84,8 +86,11 @@ def test_a_right_that_was_given_and_taken_leaves_the_file_saying_what_it_said(fi
         ("[bob, eve]", "[eve]"),
         ("[ann, bob]", "[ann]"),
         ("[bob]", "[]"),
+        ("[bob,]", "[]"),
+        ("[\n      ann,\n      bob,\n    ]", "[\n      ann,\n    ]"),
+        ("[\n      bob,\n      eve,\n    ]", "[\n      eve,\n    ]"),
         ("[ann, bob,]", "[ann,]"),
-        ("[\n      ann,  # boss\n      bob,  # May\n      eve]", "[\n      ann,  # boss\n       # May\n      eve]"),
+        ("[\n      ann,  # boss\n      bob,  # May\n      eve]", "[\n      ann,  # boss\n        # May\n      eve]"),
         ("[\n      ann,  # boss\n      bob]", "[\n      ann,  # boss\n      ]"),
         ("\n      - ann # boss\n      - bob # May", "\n      - ann # boss"),
         ("\n    - bob", " []"),
@@ -165,6 +170,52 @@ def test_the_file_stays_its_owners(file):
     os.chown(path, 12345, 12345)
     write_spec(path, with_emergency(path, team="a", user="bob"))
     assert (path.stat().st_uid, path.stat().st_gid) == (12345, 12345)
+
+
+WORDS = {"ann": ["ann", "'ann'", '"ann"'], "bob": ["bob", '"bob"', "'bob'"], "eve": ["eve"]}
+
+
+@st.composite
+def lists(draw, names, indent):
+    """Draw these names as YAML: on one line or several, in any quotes, with comments and a comma too many."""
+    words = [draw(st.sampled_from(WORDS[name])) for name in names]
+    ends = [draw(st.sampled_from(["", "  # of us", " # [a, b]: c"])) for _ in names]
+    shape = draw(st.sampled_from(["flow", "flow,", "lines", "block"]))
+    pad = " " * (indent + draw(st.integers(0, 4)))
+    if shape == "block" and names:
+        return "".join(f"\n{pad}- {word}{end}" for word, end in zip(words, ends, strict=True))
+    if shape == "lines":
+        inside = "".join(f"\n{pad}  {word},{end}" for word, end in zip(words, ends, strict=True))
+        return f" [{inside}\n{pad}]"
+    return f" [{', '.join(words)}{',' if shape == 'flow,' and names else ''}]{draw(st.sampled_from(['', '  # x']))}"
+
+
+@given(
+    data=st.data(),
+    had=st.lists(st.sampled_from(sorted(WORDS)), unique=True),
+    order=st.permutations(["members", "emergency", "description"]),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_however_the_lists_are_written_only_the_right_changes(file, data, had, order):
+    said = {
+        "members": data.draw(lists(sorted(WORDS), 4)),
+        "emergency": data.draw(lists(had, 4)),
+        "description": ' "a: [b] # c"  # ours',
+    }
+    path = file("  a:\n" + "".join(f"    {key}:{said[key]}\n" for key in order) + "  b: {}\n")
+    before, old = load_spec(path), read_text(path)
+    edit = without_emergency if "bob" in had else with_emergency
+    text = edit(path, team="a", user="bob")
+    if "bob" not in had:
+        rest = iter(text)
+        assert all(each in rest for each in old), "every letter of the old file is there, in its order"
+    assert text.count("#") >= old.count("#") - 1, "no comment goes but the one on the user's own line"
+    write_spec(path, text)
+    wanted = [each for each in had if each != "bob"] + ([] if "bob" in had else ["bob"])
+    after = load_spec(path)
+    assert after.teams["a"].emergency == wanted
+    assert after.teams["a"].model_copy(update={"emergency": had}) == before.teams["a"]
+    assert after.teams["b"] == before.teams["b"]
 
 
 def test_two_who_edit_at_a_time_do_so_one_after_the_other(file):

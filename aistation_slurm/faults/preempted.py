@@ -65,12 +65,17 @@ def waits_as_slurm_said(job: Job, wait: timedelta) -> bool:
     return timedelta(0) <= wait - (job.eligible_time - job.submit_time) <= timedelta(seconds=1)
 
 
-def was_preempted(runs: Iterable[Job]) -> bool | None:
-    """Return whether the last of a job's runs ended by preemption; None while slurmdbd does not know yet."""
-    begun = [(each.start_time, each) for each in runs if each.start_time is not None and not each.state.is_waiting]
-    if not begun:
+def was_preempted(job: Job, runs: Iterable[Job]) -> bool | None:
+    """Return whether the job's last run ended by preemption; None while slurmdbd does not know yet.
+
+    The runs are told apart by their submission, which each requeue sets anew: of one that was preempted in its first
+    second slurmdbd may know no start (seen on 22.05.8).
+    """
+    known = [(each.submit_time, each) for each in runs if each.job_id == job.job_id and each.submit_time is not None]
+    earlier = [pair for pair in known if job.submit_time is not None and pair[0] < job.submit_time]
+    if not earlier:
         return None
-    _, last = max(begun, key=lambda pair: pair[0])
+    _, last = max(earlier, key=lambda pair: pair[0])
     return last.state is JobState.PREEMPTED if last.state.is_over else None
 
 
@@ -113,7 +118,7 @@ class Preempted:
 
     def _ask(self, waiting: Sequence[Job], runs: Sequence[Job]) -> None:
         for job in waiting:
-            answer = was_preempted(each for each in runs if each.job_id == job.job_id)
+            answer = was_preempted(job, runs)
             if answer is not None:
                 self._known[job.job_id, job.restart_count] = answer
 

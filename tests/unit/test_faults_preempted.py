@@ -29,7 +29,7 @@ VICTIM = Job(
     job_id=7, name="t", user="ann", state=JobState.PENDING, reason="BeginTime", restart_count=1, submit_time=NOON,
     eligible_time=NOON + WAIT,
 )  # fmt: skip
-RUN = replace(VICTIM, state=JobState.PREEMPTED, start_time=NOON - timedelta(hours=1))
+RUN = replace(VICTIM, state=JobState.PREEMPTED, submit_time=NOON - timedelta(hours=1))
 
 
 def after(seconds):
@@ -73,11 +73,11 @@ def test_the_wait_is_what_this_slurm_makes_it(info, seconds):
 
 
 def test_only_the_last_run_tells_whether_it_was_preempted():
-    earlier, waiting = replace(RUN, start_time=after(-9000)), replace(VICTIM, start_time=after(121))
-    assert was_preempted([replace(earlier, state=JobState.NODE_FAIL), RUN, waiting]) is True
-    assert was_preempted([earlier, replace(RUN, state=JobState.NODE_FAIL)]) is False
-    assert was_preempted([replace(RUN, state=JobState.RUNNING)]) is None, "slurmdbd is behind"
-    assert was_preempted([]) is None
+    earlier = replace(RUN, submit_time=after(-9000))
+    assert was_preempted(VICTIM, [replace(earlier, state=JobState.NODE_FAIL), RUN, VICTIM]) is True
+    assert was_preempted(VICTIM, [earlier, replace(RUN, state=JobState.NODE_FAIL)]) is False
+    assert was_preempted(VICTIM, [replace(RUN, state=JobState.RUNNING)]) is None, "slurmdbd is behind"
+    assert was_preempted(VICTIM, [VICTIM, replace(RUN, job_id=8)]) is None
 
 
 class Lab:

@@ -91,7 +91,7 @@ def fill(station, wait_for) -> list[int]:
     return jobs
 
 
-def test_a_grant_brings_file_and_slurm_to_one_word_and_a_revoke_takes_it_back(station, aistation, file, ann):
+def test_a_grant_brings_file_and_slurm_to_one_word_and_a_revoke_takes_it_back(station, aistation, file, ann, wait_for):
     before = file.read_text()
     looked = aistation("emergency", "grant", "ann", "--dry-run")
     assert looked.stdout.splitlines() == [
@@ -111,7 +111,13 @@ def test_a_grant_brings_file_and_slurm_to_one_word_and_a_revoke_takes_it_back(st
     assert ann.sbatch("true", *URGENT)
     assert aistation("emergency", "grant", "ann").stdout.startswith("nothing to do: ")
 
-    assert aistation("emergency", "revoke", "ann").returncode == 0
+    ahead = ann.sbatch("sleep 300")
+    later = ann.sbatch("true", *URGENT, f"--dependency=afterany:{ahead}")
+    revoked = aistation("emergency", "revoke", "ann")
+    assert revoked.returncode == 0
+    assert f"these wait and can't start any more: {later}\n" in revoked.stderr
+    ann.run("scancel", str(ahead))
+    wait_for(lambda: station.job(later).reason == "InvalidQOS")
     assert load(file).teams["behavior"].emergency == []
     assert aistation("cluster", "plan", "--detailed-exitcode").returncode == 0
     assert "Invalid qos" in refusal(ann, "sbatch", *URGENT, "--wrap=true")

@@ -6,7 +6,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aistation_slurm.errors import SlurmError, SlurmUnreachable, SpecError, UnknownNameError, UnknownToSlurm, UsageError
+from aistation_slurm.errors import (
+    SlurmError,
+    SlurmUnreachable,
+    SpecError,
+    StalePlan,
+    UnknownNameError,
+    UnknownToSlurm,
+    UsageError,
+)
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.model import Association
 from aistation_slurm.spec import ClusterSpec, load_spec
@@ -128,11 +136,14 @@ def carry_out(plan: RightPlan, slurm: Slurm) -> Iterator[str]:
     In this order: whoever is killed in between finds the rest in `aistation cluster plan`, and by the same command.
 
     Raises:
+        StalePlan: somebody changed the file since; nothing was done.
         NotPermitted: the file can't be written, or Slurm takes no such order from this user.
         SlurmError: Slurm refused; the file is as it was.
     """
     lines = iter(plan.lines())
     if plan.old != plan.new:
+        if read_text(plan.path) != plan.old:
+            raise StalePlan("somebody changed it in this moment", where=str(plan.path), hint="do it once more")
         write_spec(plan.path, plan.new)
         yield next(lines)
     if plan.order is None:

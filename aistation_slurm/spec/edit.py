@@ -51,12 +51,14 @@ def read_text(path: Path) -> str:
     """Return the file's text as it stands there, line ends and byte order mark too.
 
     Raises:
-        SpecError: it can't be read.
+        SpecError: it can't be read, or is not UTF-8.
     """
     try:
         return path.read_bytes().decode("utf-8")
     except OSError as error:
         raise SpecError(f"can't be read ({error.strerror})", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise SpecError("is not UTF-8 text", where=str(path), hint="save it as UTF-8") from error
 
 
 def write_spec(path: Path, text: str, *, keep_old: bool = True) -> None:

@@ -13,6 +13,7 @@ from aistation_slurm.errors import (
     NotPermitted,
     RequestError,
     SpecError,
+    StalePlan,
     UnknownNameError,
     UnknownToSlurm,
     UsageError,
@@ -112,6 +113,16 @@ def test_where_slurm_is_interrupted_the_file_is_as_it_was(path):
     with pytest.raises(KeyboardInterrupt):
         list(carry_out(plan_right(path, slurm, user="eve", team=None, give=False), slurm))
     assert path.read_text() == FILE
+
+
+def test_what_somebody_else_wrote_in_this_moment_is_not_overwritten(path):
+    slurm = FakeSlurm()
+    plan = plan_right(path, slurm, user="ann", team=None, give=True)
+    path.write_text(FILE + "# mine\n")
+    with pytest.raises(StalePlan, match="somebody changed it"):
+        list(carry_out(plan, slurm))
+    assert path.read_text() == FILE + "# mine\n"
+    assert slurm.said == []
 
 
 def test_wrong_names_are_refused_with_the_nearest_right_one(path):

@@ -239,6 +239,13 @@ def test_a_file_that_is_not_there_is_refused_in_one_sentence(tmp_path):
         pass
 
 
+def test_a_file_that_is_not_utf_8_is_refused_in_one_sentence(file):
+    path = file("  a: {members: [ann, bob]}\n")
+    path.write_bytes(path.read_bytes() + b"# \xff\n")
+    with pytest.raises(SpecError, match="is not UTF-8 text"), alone(path):
+        pass
+
+
 def test_who_may_not_write_the_file_is_refused_before_anything_is_done(file, monkeypatch):
     path = file("  a: {members: [ann, bob]}\n")
     monkeypatch.setattr(os, "access", lambda *_: False)

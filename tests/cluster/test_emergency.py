@@ -164,6 +164,7 @@ def test_without_the_right_every_path_to_emergency_is_closed(station, ann, wait_
     assert "Invalid qos" in refusal(ann, "sbatch", "--qos=Emergency", "--array=1-2", "--wrap=true")
     assert "Invalid qos" in refusal(ann, "srun", *URGENT, "true")
     assert "Invalid qos" in refusal(ann, "salloc", *URGENT, "true")
+    assert "Invalid qos" in refusal(ann, "srun", "--gpus=1", ":", *URGENT, "true")
     job = ann.sbatch("sleep 300", "--begin=now+1hour")
     assert "Invalid qos" in refusal(ann, "scontrol", "update", f"JobId={job}", "QOS=emergency")
     assert station.job(job).qos == "normal"

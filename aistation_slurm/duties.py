@@ -63,6 +63,12 @@ def _begin_recover(station: Station) -> Round:
     return Recovery(_tools(station)).round
 
 
+def _begin_preempted(station: Station) -> Round:
+    from aistation_slurm.faults.preempted import Preempted  # noqa: PLC0415
+
+    return Preempted(_tools(station)).round
+
+
 def _tools(station: Station) -> Tools:
     from aistation_slurm.faults.policy import policy_of  # noqa: PLC0415
     from aistation_slurm.faults.tools import Tools  # noqa: PLC0415
@@ -88,6 +94,12 @@ DUTIES: tuple[Duty, ...] = (
         timedelta(seconds=0.2),
         "Follow the jobs of lost nodes until they run again.",
         _begin_recover,
+    ),
+    Duty(
+        "preempted",
+        timedelta(seconds=1),
+        "Lift the wait of jobs that an emergency took the place of.",
+        _begin_preempted,
     ),
 )
 

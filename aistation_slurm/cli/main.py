@@ -21,6 +21,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     "job": ("job", "Submit, list, watch and cancel trainings."),
     "template": ("template", "List and show the training templates."),
     "checkpoint": ("checkpoint", "List and verify a training's checkpoints."),
+    "emergency": ("emergency", "Who may submit emergency jobs, which there are, and which goes first."),
     "node": ("node", "Show the nodes, their heartbeats, and what recovery thinks of them."),
     "fault": ("fault", "What broke, what was done about it, and how long it took."),
     "duty": ("duty", "Run what recurs, once: the same functions that the daemon runs."),

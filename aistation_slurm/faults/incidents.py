@@ -14,7 +14,7 @@ from sqlmodel import col, select
 
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.store.engine import session
-from aistation_slurm.store.tables import AuditEntry, Incident, LostJob
+from aistation_slurm.store.tables import Incident, LostJob
 
 _SOON = timedelta(hours=1)
 
@@ -156,12 +156,6 @@ def save(engine: Engine, lost: LostJob) -> None:
     """Remember how far the job is."""
     with session(engine) as work:
         work.merge(lost)
-
-
-def audit(engine: Engine, what: str, *, actor: str, now: datetime) -> None:
-    """Remember one thing that we did, in the line that said so."""
-    with session(engine) as work:
-        work.add(AuditEntry(at=now, actor=actor, what=what[:2048]))
 
 
 def recent(engine: Engine, *, limit: int = 20) -> list[IncidentReport]:

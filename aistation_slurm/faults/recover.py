@@ -12,6 +12,7 @@ from aistation_slurm.faults import incidents
 from aistation_slurm.faults.follow import Kick, LetGo, NextStep, RunsAgain, next_step
 from aistation_slurm.faults.tools import Teller, Tools
 from aistation_slurm.slurm.model import Job
+from aistation_slurm.store.audit import audit
 from aistation_slurm.store.tables import Incident, LostJob
 
 FEW = 3
@@ -98,7 +99,7 @@ class Recovery:
         lost.kicks += 1
         if lost.kicks > 1:
             return self._tell(("again", step.job_id), f"{step}, again: it did not stick", now=now)
-        incidents.audit(self.tools.engine, str(step), actor=self.tools.actor, now=now)
+        audit(self.tools.engine, str(step), actor=self.tools.actor, now=now)
         return [str(step)]
 
 

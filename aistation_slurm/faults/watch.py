@@ -33,6 +33,7 @@ from aistation_slurm.node.beats import Beats, read_beats
 from aistation_slurm.slurm.marks import is_ours
 from aistation_slurm.slurm.model import Job, Node
 from aistation_slurm.slurm.nodelist import expand
+from aistation_slurm.store.audit import audit
 
 QUIET_EVERY = timedelta(seconds=5)
 """How often Slurm is asked while all beat: the beats alone are looked at in each round."""
@@ -201,7 +202,7 @@ class Watch:
         now = self.tools.clock()
         self._marked |= {step.node}
         incidents.marked_down(engine, incident, now=now)
-        incidents.audit(engine, str(step), actor=self.tools.actor, now=now)
+        audit(engine, str(step), actor=self.tools.actor, now=now)
         held = ", ".join(str(job.job_id) for job in jobs)
         return [f"{step}; {f'jobs {held}' if held else 'no job'} on it"]
 
@@ -241,7 +242,7 @@ class Watch:
             return self._tell(("refused", step.node), f"{step}: not done: {error}", now=now)
         if isinstance(step, Resume):
             incidents.given_back(self.tools.engine, step.node, now=now)
-        incidents.audit(self.tools.engine, str(step), actor=self.tools.actor, now=now)
+        audit(self.tools.engine, str(step), actor=self.tools.actor, now=now)
         return [str(step)]
 
     # What others did, and what we left half done

@@ -122,6 +122,10 @@ class Filled:
         """Return every trackable resource that slurmdbd counts."""
         return self._who("tres").tres()
 
+    def site_factors(self) -> dict[int, int]:
+        """Return the SiteFactor of each job that waits and may start, by job id."""
+        return self._who("site_factors").site_factors()
+
     def fair_shares(self) -> list[FairShare]:
         """Return what fair share makes of every account and user of this cluster."""
         return self._who("fair_shares").fair_shares()

@@ -27,7 +27,7 @@ from aistation_slurm.slurm.model import (
 QUESTIONS = frozenset({
     "jobs", "job", "steps", "nodes", "partitions", "reservations", "config", "loaded_qos", "limits_in_use",
     "controllers", "diag", "qos", "accounts", "users", "associations", "tres", "fair_shares", "history", "step_history",
-    "usage",
+    "usage", "site_factors",
 })  # fmt: skip
 """The name of every question of a `SlurmReader`."""
 
@@ -118,6 +118,10 @@ class SlurmReader(Protocol):
 
     def tres(self) -> list[TresKind]:
         """Return every trackable resource that slurmdbd counts."""
+        ...
+
+    def site_factors(self) -> dict[int, int]:
+        """Return the SiteFactor of each job that waits and may start, by job id."""
         ...
 
     def fair_shares(self) -> list[FairShare]:

@@ -60,6 +60,7 @@ ASKED: dict[str, Callable[[SlurmReader, Any], object]] = {
     "users": lambda reader, _: reader.users(),
     "associations": lambda reader, _: reader.associations(),
     "tres": lambda reader, _: reader.tres(),
+    "site_factors": lambda reader, _: reader.site_factors(),
     "fair_shares": lambda reader, _: reader.fair_shares(),
     "history": lambda reader, _: reader.history(since=datetime.now(UTC) - timedelta(hours=5)),
     "step_history": lambda reader, stage: reader.step_history(*stage.jobs.values()),

@@ -26,13 +26,13 @@ A_ROW = {
     "RestartCnt": "0", "exit_code": "0", "WorkDir": "/data",
 }  # fmt: skip
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-COMMANDS = ("squeue", "sacct", "scontrol", "sacctmgr", "sdiag", "sshare", "sreport")
+COMMANDS = ("squeue", "sacct", "scontrol", "sacctmgr", "sdiag", "sshare", "sreport", "sprio")
 FREE_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 QUESTIONS: list[Callable[[CliReader], object]] = [
     CliReader.jobs, CliReader.nodes, CliReader.partitions, CliReader.config, CliReader.controllers, CliReader.qos,
     CliReader.accounts, CliReader.users, CliReader.associations, CliReader.history, lambda reader: reader.job(7),
     CliReader.steps, CliReader.reservations, CliReader.limits_in_use, CliReader.diag, CliReader.tres,
-    CliReader.fair_shares, lambda reader: reader.step_history(7),
+    CliReader.fair_shares, CliReader.site_factors, lambda reader: reader.step_history(7),
     lambda reader: reader.usage(NOON - timedelta(hours=2), NOON),
 ]  # fmt: skip
 

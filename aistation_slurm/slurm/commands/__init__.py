@@ -14,6 +14,7 @@ from aistation_slurm.slurm.commands.jobs import history, show_job, squeue
 from aistation_slurm.slurm.commands.limits import show_limits_in_use
 from aistation_slurm.slurm.commands.nodes import show_nodes
 from aistation_slurm.slurm.commands.partitions import show_partitions
+from aistation_slurm.slurm.commands.priority import sprio_site
 from aistation_slurm.slurm.commands.reservations import show_reservations
 from aistation_slurm.slurm.commands.steps import EVERY_JOB, RunningStep, running_steps, show_steps, step_history
 from aistation_slurm.slurm.commands.usage import full_hour, sreport, sshare
@@ -41,6 +42,7 @@ __all__ = [
     "show_steps",
     "show_tres",
     "show_users",
+    "sprio_site",
     "squeue",
     "sreport",
     "sshare",

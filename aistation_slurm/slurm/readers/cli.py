@@ -128,6 +128,10 @@ class CliReader:
         """Return every trackable resource that slurmdbd counts."""
         return self._ask(commands.show_tres())
 
+    def site_factors(self) -> dict[int, int]:
+        """Return the SiteFactor of each job that waits and may start, by job id."""
+        return self._ask(commands.sprio_site())
+
     def fair_shares(self) -> list[FairShare]:
         """Return what fair share makes of every account and user of this cluster."""
         return self._ask(commands.sshare())

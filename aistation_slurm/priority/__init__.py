@@ -1,0 +1,1 @@
+"""Who goes first: the right to emergency jobs, and their order."""

@@ -11,7 +11,7 @@ end)
 local given, text, whole
 if is_read then given, text, whole = fits.given, fits.text, fits.whole end
 
-local REFUSED, NO_TEAM, NO_QOS = slurm.ESLURM_ACCOUNTING_POLICY, slurm.ESLURM_INVALID_ACCOUNT, 2066
+local REFUSED, NO_TEAM = slurm.ESLURM_ACCOUNTING_POLICY, slurm.ESLURM_INVALID_ACCOUNT
 -- Up to 22.05 what is said about an update is thrown away; the names of all errors came with 23.02, as its telling did.
 local TELLS_ON_UPDATE = slurm.ESLURM_INVALID_QOS ~= nil
 
@@ -187,13 +187,6 @@ local function answer(r)
   return REFUSED
 end
 
-local function check_emergency(r)
-  local team = policy.teams[r.account]
-  if (r.qos or ""):lower() ~= "emergency" or team == nil or team.emergency[r.user] then return slurm.SUCCESS end
-  tell(("%s may not submit emergency jobs in team %s"):format(r.user, r.account))
-  return NO_QOS
-end
-
 local function check_sizes(r, names)
   if fits.fit(r, names, policy) then return answer(r) end
   local is_refused = policy.over_request ~= "remind"
@@ -222,8 +215,6 @@ end
 
 local function rules(job, before, partitions)
   local r = fits.request(job, before)
-  local refused = check_emergency(r)
-  if refused ~= slurm.SUCCESS then return refused end
   if r.account == "" then return slurm.SUCCESS end  -- who is in no team is refused by Slurm
   local wants = r.wants_gpu or r.wants_shard
   local names, code

@@ -117,8 +117,7 @@ def _group(group: GpuGroup) -> Lua:
 
 
 def _team(spec: ClusterSpec, team: Team) -> Lua:
-    both = {**_limited(spec.quota.per_team), **_limited(team.quota)}
-    return {**both, "emergency": dict.fromkeys(team.emergency, True)}
+    return {**_limited(spec.quota.per_team), **_limited(team.quota)}
 
 
 def _quota(quota: Quota) -> Lua:

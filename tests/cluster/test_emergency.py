@@ -79,7 +79,7 @@ def audit(station) -> list[tuple[str, str]]:
 def refusal(user, *argv: str) -> str:
     """Return what Slurm says when it refuses what the user wants."""
     done = user.station.exec(argv, user=user.name, cwd=user.folder)
-    assert done.returncode != 0, f"accepted: {done.stdout}"
+    assert done.returncode != 0, f"accepted: {done.stdout}{done.stderr}"
     return done.stderr
 
 
@@ -185,7 +185,9 @@ def test_an_emergency_job_overtakes_an_older_one_of_its_team_and_both_keep_to_th
         station.slurm.write.scancel(station.job(each))
     wait_for(lambda: station.job(older).state.is_running, within=60)
     assert station.job(third).state.is_waiting
-    assert "QOSMaxGRESPerUser" in refusal(chen, "sbatch", "--qos=emergency", "--gpus=5", "--wrap=true")
+    words = ("sbatch", "--hold", "--qos=emergency", "--gpus=5", "--wrap=true")
+    said = station.exec(words, user="chen", cwd=chen.folder).stderr
+    assert "gpus: 5 -> 4 (a user may have 4 GPUs of v100)" in said
 
 
 def test_an_emergency_job_is_sent_ahead_of_others_and_starts_before_them(station, aistation, ann, chen, wait_for):

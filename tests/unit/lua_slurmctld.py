@@ -22,7 +22,7 @@ from aistation_slurm.spec import ClusterSpec
 
 NO_VAL, NO_VAL16, NO_VAL64 = 4294967294, 65534, 18446744073709551614
 SLURM_USER = 64030
-REFUSED, NO_TEAM, NO_QOS, ERROR = 2050, 2045, 2066, -1
+REFUSED, NO_TEAM, ERROR = 2050, 2045, -1
 TEXTS = (
     "account", "default_account", "partition", "qos", "script", "user_name", "tres_per_node", "tres_per_job",
     "tres_per_task", "tres_per_socket", "cpus_per_tres", "mem_per_tres", "tres_bind",

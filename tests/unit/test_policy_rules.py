@@ -11,7 +11,7 @@ import pytest
 from aistation_slurm.cluster.policy import TABLE
 from aistation_slurm.jobs.fit import Adjustment
 from aistation_slurm.spec import ClusterSpec, load_spec
-from tests.unit.lua_slurmctld import ERROR, NO_QOS, NO_TEAM, REFUSED, SLURM_USER, LuaSlurmctld
+from tests.unit.lua_slurmctld import ERROR, NO_TEAM, REFUSED, SLURM_USER, LuaSlurmctld
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "slurm_conf" / "examples"
@@ -249,13 +249,6 @@ def test_no_gpus_are_no_request_for_gpus(ctld):
     assert (answer.code, answer.said, answer.job["min_nodes"]) == (0, (), 5)
 
 
-def test_emergency_is_for_those_who_have_the_right(ctld):
-    assert ctld.submit("chen", qos="emergency").is_accepted
-    for name in ("emergency", "EMERGENCY"):
-        refused = ctld.submit("ann", qos=name)
-        assert (refused.code, refused.said) == (NO_QOS, ("ann may not submit emergency jobs in team behavior",))
-
-
 def test_the_partitions_of_the_site_are_the_sites_business(ctld, make):
     for partition in ("theirs", "v100,theirs"):
         answer = ctld.submit(partition=partition, tres_per_node="gres:gpu:99")
@@ -284,7 +277,6 @@ def test_an_update_goes_by_the_same_rules(ctld):
     assert answer.said[0] == "gpus_per_node: 16 -> 8 (a node of v100 has no more)"
     assert (answer.job["tres_per_node"], answer.job["min_nodes"]) == ("gres:gpu:8", 2)
     assert "nodes: 99 -> 8 (v100 has no more)" in ctld.modify(before=BEFORE, min_nodes=99).said
-    assert ctld.modify(before=BEFORE, qos="emergency").code == NO_QOS
     assert ctld.modify("gwen", before={**BEFORE, "account": "speech"}, partition="2080ti").code == NO_TEAM
 
 

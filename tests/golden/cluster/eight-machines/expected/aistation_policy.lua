@@ -1,4 +1,4 @@
--- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents 3a5d78a4e536).
+-- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents ccf076ef0ad9).
 -- Changes made here are lost; change the cluster file instead.
 return {
   over_request = "adjust",
@@ -13,8 +13,8 @@ return {
     lab = {gpu_type = "rtx2080ti", use = "both", nodes = 2, gpus = 4, cpus = 32, memory = 131072, shards = 16, user = {}, team = {}},
   },
   teams = {
-    language = {gpus = 24, emergency = {ann = true}},
-    vision = {gpus = 20, emergency = {}},
-    students = {gpus = 8, emergency = {}},
+    language = {gpus = 24},
+    vision = {gpus = 20},
+    students = {gpus = 8},
   },
 }

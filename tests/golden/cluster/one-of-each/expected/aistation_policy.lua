@@ -1,4 +1,4 @@
--- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents 0b9dd4f8ef82).
+-- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents e2c3b938e14f).
 -- Changes made here are lost; change the cluster file instead.
 return {
   over_request = "adjust",
@@ -12,8 +12,8 @@ return {
     solo = {gpu_type = "t4", use = "training", nodes = 1, gpus = 1, cpus = 2, memory = 7500, shards = 64, user = {gpus = 1, shards = 8}, team = {gpus = 1, shards = 32}},
   },
   teams = {
-    x = {gpus = 8, emergency = {a = true}},
-    ["y.z"] = {gpus = 8, emergency = {}},
-    empty = {gpus = 8, emergency = {}},
+    x = {gpus = 8},
+    ["y.z"] = {gpus = 8},
+    empty = {gpus = 8},
   },
 }

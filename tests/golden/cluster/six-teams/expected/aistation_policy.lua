@@ -1,4 +1,4 @@
--- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents a655e75ce81c).
+-- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents fd50bd5a4333).
 -- Changes made here are lost; change the cluster file instead.
 return {
   over_request = "adjust",
@@ -15,11 +15,11 @@ return {
     ["1080ti_dev"] = {gpu_type = "gtx1080ti", use = "development", nodes = 4, gpus = 8, cpus = 64, memory = 262144, shards = 32, user = {}, team = {}},
   },
   teams = {
-    behavior = {emergency = {}},
-    robot = {emergency = {}},
-    face = {emergency = {chen = true}},
-    speech = {emergency = {}},
-    medical = {emergency = {}},
-    vision = {emergency = {}},
+    behavior = {},
+    robot = {},
+    face = {},
+    speech = {},
+    medical = {},
+    vision = {},
   },
 }

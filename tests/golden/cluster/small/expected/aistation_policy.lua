@@ -1,4 +1,4 @@
--- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents 1ea69e413c53).
+-- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents 631d3375e06a).
 -- Changes made here are lost; change the cluster file instead.
 return {
   over_request = "adjust",
@@ -12,7 +12,7 @@ return {
     dev = {gpu_type = "gtx1080ti", use = "development", nodes = 1, gpus = 2, cpus = 8, memory = 16384, shards = 8, user = {}, team = {}},
   },
   teams = {
-    behavior = {emergency = {}},
-    face = {emergency = {chen = true}},
+    behavior = {},
+    face = {},
   },
 }

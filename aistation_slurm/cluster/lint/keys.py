@@ -1,0 +1,205 @@
+"""Rules about keys of the whole cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from aistation_slurm.cluster.conf import NOUNS
+from aistation_slurm.cluster.lint.finding import Files, Finding, Running
+
+_PLUGINS = {
+    "AccountingStorageType": "accounting_storage",
+    "AcctGatherEnergyType": "acct_gather_energy",
+    "AcctGatherFilesystemType": "acct_gather_filesystem",
+    "AcctGatherInterconnectType": "acct_gather_interconnect",
+    "AcctGatherProfileType": "acct_gather_profile",
+    "AuthAltTypes": "auth",
+    "AuthType": "auth",
+    "BurstBufferType": "burst_buffer",
+    "CliFilterPlugins": "cli_filter",
+    "CredType": "cred",
+    "ExtSensorsType": "ext_sensors",
+    "JobAcctGatherType": "jobacct_gather",
+    "JobCompType": "jobcomp",
+    "JobContainerType": "job_container",
+    "JobSubmitPlugins": "job_submit",
+    "MCSPlugin": "mcs",
+    "NodeFeaturesPlugins": "node_features",
+    "PreemptType": "preempt",
+    "PrEpPlugins": "prep",
+    "PriorityType": "priority",
+    "ProctrackType": "proctrack",
+    "RoutePlugin": "route",
+    "SchedulerType": "sched",
+    "SelectType": "select",
+    "SwitchType": "switch",
+    "TaskPlugin": "task",
+    "TopologyPlugin": "topology",
+}
+"""Keys whose values are plugins, and what these plugins' names begin with."""
+_SELECT = frozenset({"cons_tres", "cons_res", "linear", "cray_aries"})
+_SCRIPTS = {
+    ("JobSubmitPlugins", "lua"): "job_submit.lua",
+    ("BurstBufferType", "lua"): "burst_buffer.lua",
+    ("TopologyPlugin", "tree"): "topology.conf",
+    ("TopologyPlugin", "block"): "topology.conf",
+}
+_MAY_REPEAT = frozenset({"slurmctldhost", "include"})
+_IDENTITY = ("ClusterName", "StateSaveLocation", "SelectType", "AuthType", "CredType")
+_TRES = frozenset({"billing", "cpu", "energy", "mem", "node", "pages", "vmem", "bb", "fs", "gres", "ic", "license"})
+
+
+def missing_include(files: Files, running: Running) -> Iterator[Finding]:
+    """An Include of what is not there: every program of Slurm waits 60 s for it, then ends."""
+    for line, path in files.conf.lost:
+        what = f"includes {path}, which is not there: slurmctld would wait a minute for it, and end"
+        yield Finding("missing-include", "fatal", line.where, what, "write that file first, or take the line out")
+
+
+def not_read_by_slurm(files: Files, running: Running) -> Iterator[Finding]:
+    """A line that Slurm's own parser can't read."""
+    for where, what in running.complaints:
+        yield Finding("not-read-by-slurm", "fatal", where, what)
+
+
+def no_pair(files: Files, running: Running) -> Iterator[Finding]:
+    """A line that is not KEY=VALUE throughout."""
+    for line in files.conf.lines:
+        if line.rest or not line.pairs:
+            yield Finding("no-pair", "fatal", line.where, f"{(line.rest or line.text)[:60]!r} is not KEY=VALUE")
+        elif line.noun not in NOUNS and len(line.pairs) > 1:
+            what = f"{list(line.pairs)[1]} stands in the line of {line.noun}"
+            yield Finding("no-pair", "fatal", line.where, what, "give it a line of its own")
+
+
+def key_given_twice(files: Files, running: Running) -> Iterator[Finding]:
+    """A key of the whole cluster in two lines: the last one silently wins."""
+    seen: dict[str, str] = {}
+    for line in files.conf.lines:
+        if not line.noun or line.noun in NOUNS or line.noun in _MAY_REPEAT:
+            continue
+        if first := seen.get(line.noun):
+            what = f"{line.noun} stands in {first} too, and this line wins"
+            yield Finding("key-given-twice", "note", line.where, what, "keep one of the two")
+        seen[line.noun] = line.where
+
+
+def unknown_select_type(files: Files, running: Running) -> Iterator[Finding]:
+    """A SelectType that Slurm never had."""
+    value = files.conf.value("SelectType")
+    if value and value.lower().removeprefix("select/") not in _SELECT:
+        fix = "SelectType=select/cons_tres"
+        yield Finding("unknown-select-type", "fatal", files.conf.where("SelectType"), f"SelectType={value}", fix)
+
+
+def plugin_not_there(files: Files, running: Running) -> Iterator[Finding]:
+    """A plugin that is not installed: slurmctld, or a slurmd, ends as soon as it starts."""
+    if running.plugins is None:
+        return
+    for key, kind in _PLUGINS.items():
+        line = files.conf.line_of(key)
+        for name in plugin_names(line.name, kind) if line else ():
+            if line and f"{kind}_{name}" not in running.plugins and not _is_built_in(kind, name, running):
+                what = f"{key}={line.name}, and {kind}_{name}.so is not in PluginDir"
+                yield Finding("plugin-not-there", "fatal", line.where, what, "install it first, or take it out")
+
+
+def plugin_names(value: str, kind: str) -> list[str]:
+    """Return `["lua", "throttle"]` of `job_submit/lua,throttle`."""
+    return [each.strip().removeprefix(f"{kind}/") for each in value.split(",") if each.strip()]
+
+
+def _is_built_in(kind: str, name: str, running: Running) -> bool:
+    """True for `none`, which is no plugin from 23.02 on, and what slurmctld only passes on."""
+    return name.lower() == "none" and running.version >= (23, 2)
+
+
+def script_not_there(files: Files, running: Running) -> Iterator[Finding]:
+    """A plugin that needs a file beside slurm.conf."""
+    for (key, name), file in _SCRIPTS.items():
+        names = plugin_names(files.conf.value(key), _PLUGINS[key])
+        if running.files and name in names and file not in running.files:
+            what = f"{key}={files.conf.value(key)} needs {file} beside slurm.conf"
+            yield Finding("script-not-there", "fatal", files.conf.where(key), what, "write that file first")
+
+
+def unknown_slurm_user(files: Files, running: Running) -> Iterator[Finding]:
+    """A SlurmUser or SlurmdUser whom this machine doesn't know."""
+    for key in ("SlurmUser", "SlurmdUser"):
+        name = files.conf.value(key)
+        if name and running.users is not None and name not in running.users and not name.isdigit():
+            yield Finding("unknown-slurm-user", "fatal", files.conf.where(key), f"{key}={name}: there is no such user")
+
+
+def unknown_tres(files: Files, running: Running) -> Iterator[Finding]:
+    """An AccountingStorageTRES that Slurm can't count."""
+    value = files.conf.value("AccountingStorageTRES")
+    for each in filter(None, (part.strip().lower() for part in value.split(","))):
+        kind, _, name = each.partition("/")
+        needs_name = kind in {"gres", "fs", "bb", "ic", "license"}
+        if kind not in _TRES or needs_name != bool(name):
+            where = files.conf.where("AccountingStorageTRES")
+            yield Finding("unknown-tres", "fatal", where, f"{each!r} is no TRES", "such as gres/gpu")
+
+
+def enforced_without_slurmdbd(files: Files, running: Running) -> Iterator[Finding]:
+    """Limits or TRES without the slurmdbd that would know them."""
+    if "slurmdbd" in files.conf.value("AccountingStorageType").lower():
+        return
+    for key in ("AccountingStorageEnforce", "AccountingStorageTRES"):
+        if files.conf.value(key) not in {"", "0", "none"}:
+            what = f"{key}={files.conf.value(key)} without AccountingStorageType=accounting_storage/slurmdbd"
+            yield Finding("enforced-without-slurmdbd", "fatal", files.conf.where(key), what, "add that line")
+
+
+def bad_licenses(files: Files, running: Running) -> Iterator[Finding]:
+    """Licenses that can't be read."""
+    value = files.conf.value("Licenses")
+    if value and not re.fullmatch(r"[^,;:=\s]+([:=]\d+)?([,;][^,;:=\s]+([:=]\d+)?)*", value):
+        yield Finding("bad-licenses", "fatal", files.conf.where("Licenses"), f"Licenses={value}", "such as matlab:4")
+
+
+def identity_of_a_cluster(files: Files, running: Running) -> Iterator[Finding]:
+    """What a cluster can't change while it has jobs."""
+    for key in _IDENTITY:
+        now, wanted = running.config.get(key, ""), files.conf.value(key)
+        if not (now and wanted) or now.lower() == wanted.lower():
+            continue
+        what = f"{key} {now} -> {wanted}"
+        if key == "ClusterName":
+            fix = "slurmctld refuses to start with the state of another cluster"
+            yield Finding("identity-of-a-cluster", "fatal", files.conf.where(key), what, fix)
+        elif running.alive:
+            fix = f"wait until its {len(running.alive)} jobs are gone, stop every daemon, then change it"
+            yield Finding("identity-of-a-cluster", "kills jobs", files.conf.where(key), what, fix)
+        else:
+            fix = "stop every daemon, change it, start them"
+            yield Finding("identity-of-a-cluster", "restart", files.conf.where(key), what, fix)
+
+
+_RESTARTS: Mapping[str, bool] = {
+    "GresTypes": True,
+    "SelectTypeParameters": True,
+    "ProctrackType": False,
+    "JobContainerType": False,
+    "AuthInfo": True,
+    "AuthAltTypes": True,
+    "SlurmctldPort": False,
+    "SlurmdPort": False,
+    "MaxJobCount": False,
+}
+"""Keys that a reconfigure does not bring (slurm.conf(5)), and whether they are lists."""
+
+
+def key_needs_restart(files: Files, running: Running) -> Iterator[Finding]:
+    """A key that only a restart brings."""
+    for key in _RESTARTS:
+        now, wanted = running.config.get(key, ""), files.conf.value(key)
+        if now and wanted and _words(now) != _words(wanted):
+            fix = "restart slurmctld and every slurmd"
+            yield Finding("key-needs-restart", "restart", files.conf.where(key), f"{key} {now} -> {wanted}", fix)
+
+
+def _words(value: str) -> set[str]:
+    return {each.strip().lower() for each in value.split(",")}

@@ -12,6 +12,7 @@ from aistation_slurm.cluster.lint import Files, Finding, Running, lint
 from aistation_slurm.cluster.lint.look import look_at, read_files
 from aistation_slurm.cluster.plan import Plan
 from aistation_slurm.cluster.shadow import Verdict, try_files
+from aistation_slurm.cluster.shadow_conf import Known
 from aistation_slurm.errors import UnsafePlan
 from aistation_slurm.settings import SlurmSettings
 from aistation_slurm.slurm.connect import Slurm
@@ -77,7 +78,13 @@ def check_files(
 
 
 def _shadow(files: Files, texts: Mapping[Path, str], running: Running, settings: SlurmSettings) -> Verdict:
-    return try_files(files.conf, texts, qos=running.qos or frozenset(), bin=settings.bin)
+    return try_files(files.conf, texts, known=known_of(running), bin=settings.bin)
+
+
+def known_of(running: Running) -> Known:
+    """Return what slurmdbd has, as the linter has seen it."""
+    tres = running.config.get("AccountingStorageTRES", "").lower()
+    return Known(qos=running.qos or frozenset(), tres=frozenset(tres.split(",")) if tres else None)
 
 
 def _after(plan: Plan | None, running: Running) -> Running:

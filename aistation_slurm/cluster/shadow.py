@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aistation_slurm.cluster.conf import Conf
-from aistation_slurm.cluster.shadow_conf import ADDRESS, hosts_text, other_files, shadow_text
+from aistation_slurm.cluster.shadow_conf import ADDRESS, Known, hosts_text, other_files, shadow_text
 
 PATIENCE = 30.0
 """Seconds that it may take to start; with a small state it needs a tenth of one."""
@@ -31,6 +31,8 @@ _INSIDE = (
     f'ip link set lo up && ip address add {ADDRESS}/32 dev lo && mount --bind "$1" /etc/hosts && shift && exec "$@"'
 )
 _STARTED, _ENDING = "Running as primary controller", "erminate signal"
+_RETRYING = "retrying in 1sec"
+"""It waits a minute for a file that isn't there, and then ends."""
 _STAMP = re.compile(r"^(?:slurmctld: |\[[^\]]*\] )+")
 
 
@@ -56,13 +58,13 @@ def try_files(
     conf: Conf,
     texts: Mapping[Path, str] | None = None,
     *,
-    qos: frozenset[str] = frozenset(),
+    known: Known | None = None,
     bin: Path | None = None,  # noqa: A002  (the settings' own word)
     patience: float = PATIENCE,
 ) -> Verdict:
     """Start slurmctld with these files where it can do no harm, end it, and return how that went.
 
-    `texts` are files as they are to be; `qos` those QOS that will be there; `bin` the folder of Slurm's commands.
+    `texts` are files as they are to be; `known` is what slurmdbd has; `bin` the folder of Slurm's commands.
     """
     if hindrance := hindrance_here(bin):
         return Verdict(started=False, why=hindrance, tried=False)
@@ -72,7 +74,7 @@ def try_files(
         return Verdict(started=False, why=f"there is no user {conf.value('SlurmUser')!r}, who is its SlurmUser")
     begun = time.monotonic()
     with (
-        _folder(conf, texts or {}, user=user, qos=qos) as folder,
+        _folder(conf, texts or {}, user=user, known=known or Known()) as folder,
         _slurmctld(folder, user, find_slurmctld(bin)) as process,
     ):
         why = _watch(process, folder / "out", begun + patience)
@@ -98,7 +100,7 @@ def find_slurmctld(bin: Path | None = None) -> str:  # noqa: A002
 
 
 @contextmanager
-def _folder(conf: Conf, texts: Mapping[Path, str], *, user: pwd.struct_passwd, qos: frozenset[str]) -> Iterator[Path]:
+def _folder(conf: Conf, texts: Mapping[Path, str], *, user: pwd.struct_passwd, known: Known) -> Iterator[Path]:
     """Give it a folder with its files and its state, and take that away afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="aistation-shadow-"))
     try:
@@ -107,7 +109,7 @@ def _folder(conf: Conf, texts: Mapping[Path, str], *, user: pwd.struct_passwd, q
         _copy_state(Path(conf.value("StateSaveLocation") or "/var/spool"), state)
         host = socket.gethostname().partition(".")[0]
         accounting = (state / "assoc_mgr_state").exists() or "slurmdbd" not in conf.value("AccountingStorageType")
-        (etc / "slurm.conf").write_text(shadow_text(conf, folder, host=host, qos=qos, accounting=accounting))
+        (etc / "slurm.conf").write_text(shadow_text(conf, folder, host=host, known=known, accounting=accounting))
         for name, content in other_files(conf, texts).items():
             (etc / name).write_bytes(content)
         (folder / "hosts").write_text(hosts_text(conf, host))
@@ -134,7 +136,21 @@ def _copy_state(source: Path, target: Path) -> None:
 @contextmanager
 def _slurmctld(folder: Path, user: pwd.struct_passwd, program: str) -> Iterator[subprocess.Popen[bytes]]:
     who = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups") if user.pw_uid else ()
-    argv = ("unshare", *_LEAVE, "sh", "-c", _INSIDE, "sh", str(folder / "hosts"), *who, program, "-D")
+    argv = (
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        *_LEAVE,
+        "sh",
+        "-c",
+        _INSIDE,
+        "sh",
+        str(folder / "hosts"),
+        *who,
+        program,
+        "-D",
+    )
     env = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "LC_ALL": "C.UTF-8",
@@ -148,7 +164,16 @@ def _slurmctld(folder: Path, user: pwd.struct_passwd, program: str) -> Iterator[
     try:
         yield process
     finally:
-        process.kill()  # unshare, and by --kill-child with it all that is in its process namespace
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the first process of its namespace, and the kernel all others there before unshare hears of it."""
+    _tell(process.pid, signal.SIGKILL)
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
         process.wait()
 
 
@@ -165,18 +190,20 @@ def _watch(process: subprocess.Popen[bytes], out: Path, give_up: float) -> str:
         if (code := process.poll()) is not None:
             said = out.read_text(encoding="utf-8", errors="replace")
             return "" if told and code == 0 else _last_words(said, code)
+        if _RETRYING in said:
+            return _last_words(said, None)
         if not told and _STARTED in said:
-            told = _terminate(process.pid)
+            told = _tell(process.pid, signal.SIGTERM)
         time.sleep(0.02)
     return f"it had not started after {PATIENCE:.0f} s; {_last_words(out.read_text(errors='replace'), None)}"
 
 
-def _terminate(unshare: int) -> bool:
-    """Ask slurmctld, the one child of `unshare`, to end."""
+def _tell(unshare: int, what: signal.Signals) -> bool:
+    """Send a signal to slurmctld, the one child of `unshare`."""
     with suppress(OSError, ValueError):
         children = Path(f"/proc/{unshare}/task/{unshare}/children").read_text(encoding="utf-8").split()
         for child in children:
-            os.kill(int(child), signal.SIGTERM)
+            os.kill(int(child), what)
     return True
 
 

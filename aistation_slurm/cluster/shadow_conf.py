@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from aistation_slurm.cluster.conf import Conf, Line
@@ -35,11 +36,20 @@ _WITHOUT_ACCOUNTING = frozenset(
 _NUMERIC = re.compile(r"[0-9.]+|[0-9a-fA-F:]+:[0-9a-fA-F:]*")
 
 
-def shadow_text(conf: Conf, folder: Path, *, host: str, qos: frozenset[str], accounting: bool) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What slurmdbd has, or would be given: the shadow can't ask it, and the copy of the state may be older."""
+
+    qos: frozenset[str] = frozenset()
+    """These are there; what partitions say of them is left out."""
+    tres: frozenset[str] | None = None
+    """Only these are tracked yet; others of AccountingStorageTRES are left out, since slurmdbd would make them."""
+
+
+def shadow_text(conf: Conf, folder: Path, *, host: str, known: Known, accounting: bool) -> str:
     """Return the one slurm.conf that a shadow in this folder reads.
 
-    `qos` are those whose being there is known: what they promise is taken out of the partitions, since the copy of the
-    state may be older than they are. Without `accounting`, which needs a state to copy, it is left out altogether.
+    Without `accounting`, which needs a state to copy, that is left out altogether.
     """
     own = {
         "SlurmctldHost": f"{host}({ADDRESS})",
@@ -52,7 +62,7 @@ def shadow_text(conf: Conf, folder: Path, *, host: str, qos: frozenset[str], acc
     }
     lines = [f"{key}={value}" for key, value in own.items() if accounting or key != "AccountingStorageHost"]
     gone = STRIPPED if accounting else STRIPPED | _WITHOUT_ACCOUNTING
-    return "\n".join([*lines, *(_text(line, qos) for line in conf.lines if line.noun not in gone)]) + "\n"
+    return "\n".join([*lines, *(_text(line, known) for line in conf.lines if line.noun not in gone)]) + "\n"
 
 
 def whole_text(conf: Conf) -> str:
@@ -60,9 +70,12 @@ def whole_text(conf: Conf) -> str:
     return "\n".join(_escaped(line.text) for line in conf.lines) + "\n"
 
 
-def _text(line: Line, qos: frozenset[str]) -> str:
-    if line.noun == "partitionname" and line.get("qos").lower() in qos:
+def _text(line: Line, known: Known) -> str:
+    if line.noun == "partitionname" and line.get("qos").lower() in known.qos:
         return _escaped(re.sub(r"(?i)(?<=\s)qos\s*=\s*\S+", "", line.text))
+    if line.noun == "accountingstoragetres" and known.tres is not None:
+        kept = [each for each in line.name.split(",") if each.strip().lower() in known.tres]
+        return f"AccountingStorageTRES={','.join(kept)}" if kept else ""
     return _escaped(line.text)
 
 
@@ -89,7 +102,7 @@ def other_files(conf: Conf, texts: Mapping[Path, str]) -> dict[str, bytes]:
     """Return name -> contents of the other files that slurmctld may read beside slurm.conf; no secrets."""
     there = {path: path.read_bytes() for path in conf.path.parent.iterdir() if path.is_file() and _is_wanted(path)}
     there |= {path: text.encode() for path, text in texts.items() if path.parent == conf.path.parent}
-    return {path.name: content for path, content in there.items() if path not in conf.files and _is_wanted(path)}
+    return {path.name: content for path, content in there.items() if _is_wanted(path)}
 
 
 def _is_wanted(path: Path) -> bool:

@@ -18,6 +18,7 @@ _PLUGINS = {
     "AuthType": "auth",
     "BurstBufferType": "burst_buffer",
     "CliFilterPlugins": "cli_filter",
+    "CoreSpecPlugin": "core_spec",
     "CredType": "cred",
     "ExtSensorsType": "ext_sensors",
     "JobAcctGatherType": "jobacct_gather",
@@ -26,13 +27,16 @@ _PLUGINS = {
     "JobSubmitPlugins": "job_submit",
     "MCSPlugin": "mcs",
     "NodeFeaturesPlugins": "node_features",
+    "PowerPlugin": "power",
     "PreemptType": "preempt",
     "PrEpPlugins": "prep",
+    "PrioritySiteFactorPlugin": "site_factor",
     "PriorityType": "priority",
     "ProctrackType": "proctrack",
     "RoutePlugin": "route",
     "SchedulerType": "sched",
     "SelectType": "select",
+    "SlurmctldPlugstack": "slurmctld",
     "SwitchType": "switch",
     "TaskPlugin": "task",
     "TopologyPlugin": "topology",
@@ -42,9 +46,12 @@ _SELECT = frozenset({"cons_tres", "cons_res", "linear", "cray_aries"})
 _SCRIPTS = {
     ("JobSubmitPlugins", "lua"): "job_submit.lua",
     ("BurstBufferType", "lua"): "burst_buffer.lua",
+    ("JobContainerType", "tmpfs"): "job_container.conf",
+    ("NodeFeaturesPlugins", "helpers"): "helpers.conf",
     ("TopologyPlugin", "tree"): "topology.conf",
     ("TopologyPlugin", "block"): "topology.conf",
 }
+_FIRST_OPEN_PORT = 1024
 _MAY_REPEAT = frozenset({"slurmctldhost", "include"})
 _IDENTITY = ("ClusterName", "StateSaveLocation", "SelectType", "AuthType", "CredType")
 _TRES = frozenset({"billing", "cpu", "energy", "mem", "node", "pages", "vmem", "bb", "fs", "gres", "ic", "license"})
@@ -52,7 +59,7 @@ _TRES = frozenset({"billing", "cpu", "energy", "mem", "node", "pages", "vmem", "
 
 def missing_include(files: Files, running: Running) -> Iterator[Finding]:
     """An Include of what is not there: every program of Slurm waits 60 s for it, then ends."""
-    for line, path in files.conf.lost:
+    for line, path in (*files.conf.lost, *(files.gres.lost if files.gres else ())):
         what = f"includes {path}, which is not there: slurmctld would wait a minute for it, and end"
         yield Finding("missing-include", "fatal", line.where, what, "write that file first, or take the line out")
 
@@ -91,6 +98,30 @@ def unknown_select_type(files: Files, running: Running) -> Iterator[Finding]:
     if value and value.lower().removeprefix("select/") not in _SELECT:
         fix = "SelectType=select/cons_tres"
         yield Finding("unknown-select-type", "fatal", files.conf.where("SelectType"), f"SelectType={value}", fix)
+
+
+def odd_select_parameters(files: Files, running: Running) -> Iterator[Finding]:
+    """SelectTypeParameters that the SelectType can't use."""
+    select, said = files.conf.value("SelectType").lower(), files.conf.value("SelectTypeParameters")
+    words = {each.strip().upper() for each in said.split(",")}
+    by_part = any(each.startswith(("CR_CPU", "CR_CORE", "CR_SOCKET")) for each in words)
+    if select.endswith("linear") and by_part:
+        fix = "SelectType=select/cons_tres, or SelectTypeParameters=CR_Memory"
+        what = f"select/linear gives whole nodes, and SelectTypeParameters={said} says parts of them"
+        yield Finding("odd-select-parameters", "fatal", files.conf.where("SelectTypeParameters"), what, fix)
+    elif "cons_" in select and said and not by_part:
+        what = f"{select} with SelectTypeParameters={said}"
+        fix = "SelectTypeParameters=CR_Core_Memory"
+        yield Finding("odd-select-parameters", "fatal", files.conf.where("SelectTypeParameters"), what, fix)
+
+
+def privileged_port(files: Files, running: Running) -> Iterator[Finding]:
+    """A SlurmctldPort that only root may open."""
+    ports = [int(each) for each in re.findall(r"\d+", files.conf.value("SlurmctldPort"))]
+    user = files.conf.value("SlurmUser")
+    if user not in {"", "root", "0"} and any(port < _FIRST_OPEN_PORT for port in ports):
+        what = f"SlurmctldPort={files.conf.value('SlurmctldPort')}, which SlurmUser={user} may not open"
+        yield Finding("privileged-port", "fatal", files.conf.where("SlurmctldPort"), what, "SlurmctldPort=6817")
 
 
 def plugin_not_there(files: Files, running: Running) -> Iterator[Finding]:
@@ -158,6 +189,14 @@ def bad_licenses(files: Files, running: Running) -> Iterator[Finding]:
     value = files.conf.value("Licenses")
     if value and not re.fullmatch(r"[^,;:=\s]+([:=]\d+)?([,;][^,;:=\s]+([:=]\d+)?)*", value):
         yield Finding("bad-licenses", "fatal", files.conf.where("Licenses"), f"Licenses={value}", "such as matlab:4")
+
+
+def bad_weights(files: Files, running: Running) -> Iterator[Finding]:
+    """Weights of TRES that can't be read."""
+    value = files.conf.value("PriorityWeightTRES")
+    if value and not all(re.fullmatch(r"[^=]+=\d+(\.\d+)?", each.strip()) for each in value.split(",")):
+        where = files.conf.where("PriorityWeightTRES")
+        yield Finding("bad-weights", "fatal", where, f"PriorityWeightTRES={value}", "such as CPU=1000,GRES/gpu=3000")
 
 
 def identity_of_a_cluster(files: Files, running: Running) -> Iterator[Finding]:

@@ -12,6 +12,10 @@ from aistation_slurm.errors import SlurmUnreadable
 from aistation_slurm.slurm.nodelist import expand, fold
 from aistation_slurm.slurm.tres import read_gres
 
+_GRES_KEYS = frozenset(
+    {"autodetect", "count", "cores", "cpus", "file", "files", "flags", "ignore", "link", "links", "multiplefiles"}
+    | {"name", "nodename", "type"}
+)
 MOST = 65_533
 """More nodes than these Slurm can't have (MAX_SLURM_NODES)."""
 _RANGE = re.compile(r"(?<=[\[,])(\d+)-(\d+)(?=[\],])")
@@ -121,7 +125,16 @@ def gres_without_type(files: Files, running: Running) -> Iterator[Finding]:
             continue
         if unknown:
             fix = f"add it in {files.conf.where('GresTypes')}"
-            yield Finding("gres-without-type", "fatal", line.where, f"GresTypes lacks {','.join(sorted(unknown))}", fix)
+            yield Finding("gres-without-type", "note", line.where, f"GresTypes lacks {','.join(sorted(unknown))}", fix)
+
+
+def odd_gres_conf(files: Files, running: Running) -> Iterator[Finding]:
+    """A line of gres.conf that can't be read: every slurmd ends, and slurmctld where it reads that file."""
+    for line in files.gres.lines if files.gres else ():
+        unknown = [key for key in line.pairs if key not in _GRES_KEYS]
+        if line.rest or unknown or not line.pairs:
+            what = f"{line.rest or ', '.join(unknown) or line.text!r} is none of gres.conf's keys"
+            yield Finding("odd-gres-conf", "fatal", line.where, what)
 
 
 def shards_without_gres_line(files: Files, running: Running) -> Iterator[Finding]:

@@ -16,6 +16,16 @@ def partition_lines(conf: Conf) -> Iterator[Line]:
     yield from (line for line in conf.of("PartitionName") if line.name.upper() != "DEFAULT")
 
 
+def with_default(conf: Conf, key: str) -> Iterator[tuple[Line, str]]:
+    """Yield each line that makes a partition, with its value of the key, or that of the DEFAULT line before it."""
+    default = ""
+    for line in conf.of("PartitionName"):
+        if line.name.upper() == "DEFAULT":
+            default = line.get(key) or default
+        else:
+            yield line, line.get(key) or default
+
+
 def no_partition(files: Files, running: Running) -> Iterator[Finding]:
     """A cluster without a partition."""
     if not any(partition_lines(files.conf)):
@@ -38,19 +48,19 @@ def duplicate_nodeset(files: Files, running: Running) -> Iterator[Finding]:
     for line in files.conf.of("NodeSet"):
         if line.name in nodes:
             what = f"nodeset {line.name} has the name of a node"
-            yield Finding("duplicate-nodeset", "fatal", line.where, what, "give it another")
+            yield Finding("duplicate-nodeset", "note", line.where, what, "give it another")
     for first, line in pairwise(sorted(files.conf.of("NodeSet"), key=lambda each: each.name)):
         if first.name == line.name:
             what = f"nodeset {line.name} stands in {first.where} too"
-            yield Finding("duplicate-nodeset", "fatal", line.where, what, "keep one of the two")
+            yield Finding("duplicate-nodeset", "note", line.where, what, "keep one of the two")
 
 
 def unknown_node_in_partition(files: Files, running: Running) -> Iterator[Finding]:
     """A partition or nodeset of nodes that no NodeName line makes."""
     nodes = nodes_of(files.conf)
     sets = {line.name for line in files.conf.of("NodeSet")}
-    for line in (*files.conf.of("PartitionName"), *files.conf.of("NodeSet")):
-        said = line.get("Nodes")
+    partitions = ((line, said) for line, said in with_default(files.conf, "Nodes"))
+    for line, said in (*partitions, *((line, line.get("Nodes")) for line in files.conf.of("NodeSet"))):
         unknown = [each for each in names_of(said) or () if each not in nodes and each not in sets and each != "ALL"]
         if said and unknown:
             what = f"{line.noun.removesuffix('name')} {line.name} has {fold(unknown)}, which no NodeName line makes"
@@ -61,8 +71,7 @@ def partition_names_missing_qos(files: Files, running: Running) -> Iterator[Find
     """A partition with a QOS that slurmctld doesn't know."""
     if running.qos is None or "slurmdbd" not in files.conf.value("AccountingStorageType").lower():
         return
-    for line in files.conf.of("PartitionName"):
-        qos = line.get("QOS")
+    for line, qos in with_default(files.conf, "QOS"):
         if qos and qos.lower() not in running.qos:
             fix = f"create it first: sacctmgr add qos {qos}"
             what = f"partition {line.name} has QOS {qos}, which slurmctld doesn't know"

@@ -19,6 +19,7 @@ RULES: tuple[Rule, ...] = (
     keys.privileged_port,
     keys.plugin_not_there,
     keys.script_not_there,
+    keys.munge_not_there,
     keys.unknown_slurm_user,
     keys.unknown_tres,
     keys.enforced_without_slurmdbd,

@@ -48,6 +48,8 @@ class Running:
     """Names of the files beside slurm.conf, with those that are about to be written."""
     users: frozenset[str] | None = None
     """Unix users of this machine."""
+    sockets: frozenset[str] | None = None
+    """Sockets of munged that are there, of those that the files name."""
     complaints: tuple[tuple[str, str], ...] = ()
     """(`file:line`, what) of each line that Slurm's own parser can't read."""
 

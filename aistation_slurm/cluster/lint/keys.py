@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from aistation_slurm.cluster.conf import NOUNS
+from aistation_slurm.cluster.conf import NOUNS, Conf
 from aistation_slurm.cluster.lint.finding import Files, Finding, Running
 
 _PLUGINS = {
@@ -51,6 +51,7 @@ _SCRIPTS = {
     ("TopologyPlugin", "tree"): "topology.conf",
     ("TopologyPlugin", "block"): "topology.conf",
 }
+USUAL_SOCKET = "/run/munge/munge.socket.2"
 _FIRST_OPEN_PORT = 1024
 _MAY_REPEAT = frozenset({"slurmctldhost", "include"})
 _IDENTITY = ("ClusterName", "StateSaveLocation", "SelectType", "AuthType", "CredType")
@@ -153,6 +154,23 @@ def script_not_there(files: Files, running: Running) -> Iterator[Finding]:
         if running.files and name in names and file not in running.files:
             what = f"{key}={files.conf.value(key)} needs {file} beside slurm.conf"
             yield Finding("script-not-there", "fatal", files.conf.where(key), what, "write that file first")
+
+
+def munge_not_there(files: Files, running: Running) -> Iterator[Finding]:
+    """A socket of munged that is not there: slurmctld ends from 24.11 on, and before that nobody can talk to it."""
+    socket = munge_socket(files.conf)
+    if socket and running.sockets is not None and socket not in running.sockets:
+        what = f"munged has no socket {socket}"
+        fix = "start munged, or name its socket: AuthInfo=socket=PATH"
+        yield Finding("munge-not-there", "fatal", files.conf.where("AuthInfo"), what, fix)
+
+
+def munge_socket(conf: Conf) -> str:
+    """Return where these files look for munged, or nothing where they don't use it."""
+    if not (conf.value("AuthType") or "auth/munge").endswith("munge"):
+        return ""
+    found = re.search(r"(?i)(?:^|,)\s*socket=([^,]+)", conf.value("AuthInfo"))
+    return found[1] if found else USUAL_SOCKET
 
 
 def unknown_slurm_user(files: Files, running: Running) -> Iterator[Finding]:

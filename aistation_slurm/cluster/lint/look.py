@@ -6,10 +6,12 @@ import pwd
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from aistation_slurm.cluster.conf import Conf, read_conf
 from aistation_slurm.cluster.lint.finding import Files, Running
+from aistation_slurm.cluster.lint.keys import munge_socket
 from aistation_slurm.cluster.shadow_conf import other_files, whole_text
 from aistation_slurm.errors import SlurmError
 from aistation_slurm.settings import SlurmSettings
@@ -42,13 +44,15 @@ def look_at(files: Files, settings: SlurmSettings, texts: Mapping[Path, str], sl
         plugins=plugins_of(files.conf.value("PluginDir")),
         files=frozenset(other_files(files.conf, texts)),
         users=frozenset(each.pw_name for each in pwd.getpwall()),
+        sockets=_sockets(files.conf),
         complaints=complaints(files.conf, settings),
     )
     if slurm is None:
         return known
     config = slurm.read.config()
     enforced = "qos" in config.get("AccountingStorageEnforce", "")
-    return Running(
+    return replace(
+        known,
         version=_version(config),
         config=config,
         qos=frozenset(each.lower() for each in slurm.read.loaded_qos()) if enforced else None,
@@ -56,10 +60,12 @@ def look_at(files: Files, settings: SlurmSettings, texts: Mapping[Path, str], sl
         partitions={each.name: each for each in slurm.read.partitions()},
         jobs=tuple(slurm.read.jobs()),
         plugins=known.plugins or plugins_of(config.get("PluginDir", "")),
-        files=known.files,
-        users=known.users,
-        complaints=known.complaints,
     )
+
+
+def _sockets(conf: Conf) -> frozenset[str]:
+    name = munge_socket(conf)
+    return frozenset({name}) if name and Path(name).is_socket() else frozenset()
 
 
 def _version(config: Mapping[str, str]) -> tuple[int, int]:

@@ -30,7 +30,7 @@ _LEAVE = ("--net", "--mount", "--ipc", "--pid", "--fork", "--kill-child=KILL", "
 _INSIDE = (
     f'ip link set lo up && ip address add {ADDRESS}/32 dev lo && mount --bind "$1" /etc/hosts && shift && exec "$@"'
 )
-_STARTED, _ENDING = "Running as primary controller", "erminate signal"
+_STARTED, _ENDING = "Running as primary controller", "Saving all slurm state"
 _RETRYING = "retrying in 1sec"
 """It waits a minute for a file that isn't there, and then ends."""
 _STAMP = re.compile(r"^(?:slurmctld: |\[[^\]]*\] )+")
@@ -180,7 +180,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _watch(process: subprocess.Popen[bytes], out: Path, give_up: float) -> str:
     """Return nothing once it has started; else its last words.
 
-    It says that it runs as primary before its last plugins are loaded, and hears a signal after that.
+    It says that it runs as primary before its last plugins are loaded. It saves its state at a signal, once they are.
     """
     told = False
     while time.monotonic() < give_up:

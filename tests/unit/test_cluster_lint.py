@@ -104,6 +104,8 @@ BROKEN = {
     "bad-licenses": ("", "Licenses=matlab:x\n"),
     "bad-weights": ("", "PriorityWeightTRES=CPU\n"),
     "bad-node-list": ("v100-[01-02]", "v100-[01-02"),
+    "odd-cores": ("NodeName=dev-01 ", "NodeName=dev-01 CPUs=2 Sockets=2 CoresPerSocket=4 "),
+    "no-core-left": ("NodeName=dev-01 ", "NodeName=dev-01 CoreSpecCount=1 Sockets=1 CoresPerSocket=8 "),
     "duplicate-node": ("", "NodeName=v100-[03-04]\n"),
     "odd-node": ("State=UNKNOWN", "State=UNKNWON"),
     "bad-gres": ("gpu:v100:2", "gpu:v100:two"),
@@ -118,12 +120,13 @@ BROKEN = {
 def test_what_is_fatal_is_found_under_its_name_with_file_and_line(rule):
     old, new = BROKEN[rule]
     text = GOOD.replace(old, new, 1) if old else GOOD + new
+    text = text.replace("CR_Core_Memory", "CR_Socket_Memory") if rule == "no-core-left" else text
     findings = [each for each in found(text) if each.rule == rule]
     assert findings, found(text)
     assert {each.level for each in findings} == {"fatal"}
     line = next(number for number, each in enumerate(text.splitlines(), 1) if each not in GOOD.splitlines())
     assert f"{CONF}:" in findings[0].where
-    if rule not in {"odd-select-parameters", "enforced-without-slurmdbd", "unknown-node-in-partition"}:
+    if rule not in {"odd-select-parameters", "enforced-without-slurmdbd", "unknown-node-in-partition", "no-core-left"}:
         assert findings[0].where == f"{CONF}:{line}"
 
 

@@ -5,7 +5,7 @@ Each rule is a function named like its findings: `duplicate_node` finds `duplica
 
 from __future__ import annotations
 
-from aistation_slurm.cluster.lint import keys, nodes, partitions
+from aistation_slurm.cluster.lint import cores, keys, nodes, partitions
 from aistation_slurm.cluster.lint.finding import LEVELS, Files, Finding, Level, Rule, Running
 
 __all__ = ["LEVELS", "RULES", "Files", "Finding", "Level", "Rule", "Running", "lint"]
@@ -29,6 +29,8 @@ RULES: tuple[Rule, ...] = (
     nodes.bad_node_list,
     nodes.duplicate_node,
     nodes.odd_node,
+    cores.odd_cores,
+    cores.no_core_left,
     nodes.gres_without_type,
     nodes.odd_gres_conf,
     nodes.shards_without_gres_line,

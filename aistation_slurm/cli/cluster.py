@@ -132,7 +132,7 @@ def apply(file: Path | None, as_json: bool, checksum: str | None, yes: bool, for
     if checksum and checksum != made.checksum:
         raise StalePlan(f"the plan is now {made.checksum}, not {checksum}", hint="look again: aistation cluster plan")
     made.raise_if_unsafe(force=force)
-    raise_if_refused(made, slurm, force=force)
+    raise_if_refused(made, slurm)
     if made and not (yes or checksum):
         _print(made)
         _ask()

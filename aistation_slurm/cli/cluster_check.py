@@ -47,11 +47,11 @@ def check_slurm(path: Path, spec: ClusterSpec, *, shadow: bool) -> tuple[Report,
         return check_files(settings, shadow=shadow), ""
 
 
-def raise_if_refused(plan: Plan, slurm: Slurm, *, force: bool) -> None:
+def raise_if_refused(plan: Plan, slurm: Slurm) -> None:
     """Check the files that the plan would write; say on stderr what is odd, and do nothing where all may be written.
 
     Raises:
-        UnsafePlan: slurmctld would end with them, or, without `force`, a job.
+        UnsafePlan: slurmctld would end with them, or a job.
     """
     from aistation_slurm.cluster.check import changes_files, check_files
     from aistation_slurm.settings import load_settings
@@ -59,6 +59,6 @@ def raise_if_refused(plan: Plan, slurm: Slurm, *, force: bool) -> None:
     if not changes_files(plan):
         return
     report = check_files(load_settings().slurm, slurm=slurm, plan=plan)
-    report.raise_if_refused(force=force)
+    report.raise_if_refused()
     for line in report.lines():
         say(line)

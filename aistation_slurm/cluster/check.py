@@ -33,10 +33,9 @@ class Report:
         """Return each finding as one line, the worst first, and what became of the shadow."""
         return [*map(str, self.findings), *([str(self.shadow)] if self.shadow else [])]
 
-    def refusals(self, *, force: bool = False) -> list[str]:
-        """Return why these files must not be written; with `force`, that jobs would end is no reason."""
-        bad = {"fatal"} if force else {"fatal", "kills jobs"}
-        said = [str(each) for each in self.findings if each.level in bad]
+    def refusals(self) -> list[str]:
+        """Return why these files must not be written."""
+        said = [str(each) for each in self.findings if each.level in {"fatal", "kills jobs"}]
         is_refused = self.shadow and self.shadow.tried and not self.shadow.started
         return [*said, str(self.shadow)] if is_refused else said
 
@@ -45,13 +44,13 @@ class Report:
         shadow = asdict(self.shadow) if self.shadow else None
         return {"findings": [asdict(each) for each in self.findings], "shadow": shadow, "refusals": self.refusals()}
 
-    def raise_if_refused(self, *, force: bool = False) -> None:
+    def raise_if_refused(self) -> None:
         """Do nothing where the files may be written.
 
         Raises:
-            UnsafePlan: slurmctld would end, or, without `force`, a job.
+            UnsafePlan: slurmctld would end, or a job.
         """
-        if refusals := self.refusals(force=force):
+        if refusals := self.refusals():
             raise UnsafePlan(refusals[0], hint="\n".join([*refusals[1:], HINT]))
 
 

@@ -185,6 +185,22 @@ def test_cluster_check_says_it_in_one_line_and_by_its_exit_code(station, etc, te
     assert "[duplicate-node]" in bad.stdout
 
 
+def test_apply_writes_nothing_where_slurmctld_would_end(station, etc, texts):
+    argv = [sys.executable, "-m", "aistation_slurm", "cluster", "apply", "--yes"]
+    before = texts["aistation.conf"].replace("DefMemPerCPU=", "DefMemPerCPU=1")  # so that there is a file to write
+    (etc / "aistation.conf").write_text(before)
+    (etc / "slurm.conf").write_text("MCSPlugin=mcs/none-such\n" + texts["slurm.conf"])
+    try:
+        refused = station.exec(argv)
+        assert (etc / "aistation.conf").read_text() == before
+    finally:
+        for name in ("slurm.conf", "aistation.conf"):
+            (etc / name).write_text(texts[name])
+    assert refused.returncode == 1
+    assert "[plugin-not-there]" in refused.stderr
+    assert station.slurm.read.loaded_qos()
+
+
 def test_no_broken_file_that_the_linter_passes_ends_the_shadow(texts, shadow, fatal):
     passed = 0
     for seed in range(SEED, SEED + BROKEN):

@@ -5,7 +5,7 @@ Each rule is a function named like its findings: `duplicate_node` finds `duplica
 
 from __future__ import annotations
 
-from aistation_slurm.cluster.lint import cores, keys, nodes, partitions
+from aistation_slurm.cluster.lint import cores, keys, nodes, partitions, select
 from aistation_slurm.cluster.lint.finding import LEVELS, Files, Finding, Level, Rule, Running
 
 __all__ = ["LEVELS", "RULES", "Files", "Finding", "Level", "Rule", "Running", "lint"]
@@ -14,8 +14,10 @@ RULES: tuple[Rule, ...] = (
     keys.missing_include,
     keys.not_read_by_slurm,
     keys.no_pair,
-    keys.unknown_select_type,
-    keys.odd_select_parameters,
+    select.unknown_select_type,
+    select.odd_select_parameters,
+    select.shares_need_cons_tres,
+    keys.removed_option,
     keys.privileged_port,
     keys.plugin_not_there,
     keys.script_not_there,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aistation_slurm.cluster.conf import Conf, Line
 from aistation_slurm.cluster.lint.finding import Files, Finding, Running
+from aistation_slurm.cluster.lint.select import select_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def _shape(pairs: dict[str, str]) -> Shape:
 
 def odd_cores(files: Files, running: Running) -> Iterator[Finding]:
     """CPUs that are the number of sockets, where a socket has several cores: select/cons_tres ends at that."""
-    if files.conf.value("SelectType").lower().endswith("linear"):
+    if select_type(files, running) == "linear":
         return
     for line, shape in shapes(files.conf):
         all_cores = shape.sockets * shape.cores

@@ -42,7 +42,9 @@ _PLUGINS = {
     "TopologyPlugin": "topology",
 }
 """Keys whose values are plugins, and what these plugins' names begin with."""
-_SELECT = frozenset({"cons_tres", "cons_res", "linear", "cray_aries"})
+_NEVER_NONE = frozenset(
+    {"auth", "cred", "job_submit", "node_features", "prep", "priority", "proctrack", "sched", "select"}
+)
 _SCRIPTS = {
     ("JobSubmitPlugins", "lua"): "job_submit.lua",
     ("BurstBufferType", "lua"): "burst_buffer.lua",
@@ -93,29 +95,6 @@ def key_given_twice(files: Files, running: Running) -> Iterator[Finding]:
         seen[line.noun] = line.where
 
 
-def unknown_select_type(files: Files, running: Running) -> Iterator[Finding]:
-    """A SelectType that Slurm never had."""
-    value = files.conf.value("SelectType")
-    if value and value.lower().removeprefix("select/") not in _SELECT:
-        fix = "SelectType=select/cons_tres"
-        yield Finding("unknown-select-type", "fatal", files.conf.where("SelectType"), f"SelectType={value}", fix)
-
-
-def odd_select_parameters(files: Files, running: Running) -> Iterator[Finding]:
-    """SelectTypeParameters that the SelectType can't use."""
-    select, said = files.conf.value("SelectType").lower(), files.conf.value("SelectTypeParameters")
-    words = {each.strip().upper() for each in said.split(",")}
-    by_part = any(each.startswith(("CR_CPU", "CR_CORE", "CR_SOCKET")) for each in words)
-    if select.endswith("linear") and by_part:
-        fix = "SelectType=select/cons_tres, or SelectTypeParameters=CR_Memory"
-        what = f"select/linear gives whole nodes, and SelectTypeParameters={said} says parts of them"
-        yield Finding("odd-select-parameters", "fatal", files.conf.where("SelectTypeParameters"), what, fix)
-    elif "cons_" in select and said and not by_part:
-        what = f"{select} with SelectTypeParameters={said}"
-        fix = "SelectTypeParameters=CR_Core_Memory"
-        yield Finding("odd-select-parameters", "fatal", files.conf.where("SelectTypeParameters"), what, fix)
-
-
 def privileged_port(files: Files, running: Running) -> Iterator[Finding]:
     """A SlurmctldPort that only root may open."""
     ports = [int(each) for each in re.findall(r"\d+", files.conf.value("SlurmctldPort"))]
@@ -143,8 +122,8 @@ def plugin_names(value: str, kind: str) -> list[str]:
 
 
 def _is_built_in(kind: str, name: str, running: Running) -> bool:
-    """True for `none`, which is no plugin from 23.02 on, and what slurmctld only passes on."""
-    return name.lower() == "none" and running.version >= (23, 2)
+    """True for `none`, which is no plugin from 23.02 on."""
+    return name.lower() == "none" and kind not in _NEVER_NONE and running.version >= (23, 2)
 
 
 def script_not_there(files: Files, running: Running) -> Iterator[Finding]:
@@ -154,6 +133,18 @@ def script_not_there(files: Files, running: Running) -> Iterator[Finding]:
         if running.files and name in names and file not in running.files:
             what = f"{key}={files.conf.value(key)} needs {file} beside slurm.conf"
             yield Finding("script-not-there", "fatal", files.conf.where(key), what, "write that file first")
+
+
+_REMOVED = {"max_job_bf": "bf_max_job_test"}
+"""SchedulerParameters that end slurmctld, and what they are called now."""
+
+
+def removed_option(files: Files, running: Running) -> Iterator[Finding]:
+    """An option of the scheduler that is no longer one, and that it ends at."""
+    words = [each.partition("=")[0].strip() for each in files.conf.value("SchedulerParameters").split(",")]
+    for word in (each for each in words if each in _REMOVED):
+        where = files.conf.where("SchedulerParameters")
+        yield Finding("removed-option", "fatal", where, f"SchedulerParameters={word}", f"write {_REMOVED[word]}")
 
 
 def munge_not_there(files: Files, running: Running) -> Iterator[Finding]:

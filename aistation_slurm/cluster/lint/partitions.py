@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from aistation_slurm.cluster.conf import Conf, Line
-from aistation_slurm.cluster.lint.finding import Files, Finding, Running
+from aistation_slurm.cluster.lint.finding import Files, Finding, Level, Running
 from aistation_slurm.cluster.lint.nodes import names_of, nodes_of
 from aistation_slurm.slurm.nodelist import fold
+
+_BEARS_NONE = (23, 2)
+"""From here on slurmctld starts without a partition."""
 
 
 def partition_lines(conf: Conf) -> Iterator[Line]:
@@ -29,7 +32,8 @@ def with_default(conf: Conf, key: str) -> Iterator[tuple[Line, str]]:
 def no_partition(files: Files, running: Running) -> Iterator[Finding]:
     """A cluster without a partition."""
     if not any(partition_lines(files.conf)):
-        yield Finding("no-partition", "fatal", str(files.conf.path), "has no PartitionName line", "keep one")
+        level: Level = "note" if running.version >= _BEARS_NONE else "fatal"
+        yield Finding("no-partition", level, str(files.conf.path), "has no PartitionName line", "keep one")
 
 
 def duplicate_partition(files: Files, running: Running) -> Iterator[Finding]:
@@ -58,10 +62,11 @@ def duplicate_nodeset(files: Files, running: Running) -> Iterator[Finding]:
 def unknown_node_in_partition(files: Files, running: Running) -> Iterator[Finding]:
     """A partition or nodeset of nodes that no NodeName line makes."""
     nodes = nodes_of(files.conf)
-    sets = {line.name for line in files.conf.of("NodeSet")}
+    sets = {line.name for line in files.conf.of("NodeSet")} | {"ALL"}
     partitions = ((line, said) for line, said in with_default(files.conf, "Nodes"))
     for line, said in (*partitions, *((line, line.get("Nodes")) for line in files.conf.of("NodeSet"))):
-        unknown = [each for each in names_of(said) or () if each not in nodes and each not in sets and each != "ALL"]
+        known = sets if line.noun == "partitionname" else frozenset[str]()
+        unknown = [each for each in names_of(said) or () if each not in nodes and each not in known]
         if said and unknown:
             what = f"{line.noun.removesuffix('name')} {line.name} has {fold(unknown)}, which no NodeName line makes"
             yield Finding("unknown-node-in-partition", "fatal", line.where, what, "add the node first, or take it out")

@@ -28,8 +28,12 @@ PATIENCE = 30.0
 """Seconds that it may take to start; with a small state it needs a tenth of one."""
 _LEAVE = ("--net", "--mount", "--ipc", "--pid", "--fork", "--kill-child=KILL", "--propagation", "private")
 _INSIDE = (
-    f'ip link set lo up && ip address add {ADDRESS}/32 dev lo && mount --bind "$1" /etc/hosts && shift && exec "$@"'
+    f'ip link set lo up && ip address add {ADDRESS}/32 dev lo && mount --bind "$1" /etc/hosts && shift || exit 1; '
+    '"$@"; exit $?'
 )
+"""The shell stays the namespace's first process: one that changes its user, as slurmctld's does, forgets that it is to
+die with its parent (prctl(2), PR_SET_PDEATHSIG)."""
+_PREFIX = "aistation-shadow-"
 _STARTED, _ENDING = "Running as primary controller", "Saving all slurm state"
 _RETRYING = "retrying in 1sec"
 """It waits a minute for a file that isn't there, and then ends."""
@@ -102,7 +106,8 @@ def find_slurmctld(bin: Path | None = None) -> str:  # noqa: A002
 @contextmanager
 def _folder(conf: Conf, texts: Mapping[Path, str], *, user: pwd.struct_passwd, known: Known) -> Iterator[Path]:
     """Give it a folder with its files and its state, and take that away afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="aistation-shadow-"))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     try:
         state, etc = folder / "state", folder / "etc"
         etc.mkdir()
@@ -120,6 +125,14 @@ def _folder(conf: Conf, texts: Mapping[Path, str], *, user: pwd.struct_passwd, k
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _sweep() -> None:
+    """Take away what is left of those who were killed before they could."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = path.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def _copy_state(source: Path, target: Path) -> None:
     """Copy what slurmctld saved; it writes a file aside and moves it into place, so none is ever half there.
 
@@ -129,7 +142,7 @@ def _copy_state(source: Path, target: Path) -> None:
     with suppress(OSError):
         for path in source.iterdir():
             with suppress(FileNotFoundError):
-                if path.is_file() and not path.name.endswith((".old", ".new")):
+                if path.is_file() and not path.is_symlink() and not path.name.endswith((".old", ".new")):
                     shutil.copyfile(path, target / path.name)
 
 
@@ -137,19 +150,8 @@ def _copy_state(source: Path, target: Path) -> None:
 def _slurmctld(folder: Path, user: pwd.struct_passwd, program: str) -> Iterator[subprocess.Popen[bytes]]:
     who = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups") if user.pw_uid else ()
     argv = (
-        "setpriv",
-        "--pdeathsig",
-        "KILL",
-        "unshare",
-        *_LEAVE,
-        "sh",
-        "-c",
-        _INSIDE,
-        "sh",
-        str(folder / "hosts"),
-        *who,
-        program,
-        "-D",
+        *("setpriv", "--pdeathsig", "KILL", "unshare", *_LEAVE),
+        *("sh", "-c", _INSIDE, "sh", str(folder / "hosts"), *who, program, "-D"),
     )
     env = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -169,7 +171,7 @@ def _slurmctld(folder: Path, user: pwd.struct_passwd, program: str) -> Iterator[
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill the first process of its namespace, and the kernel all others there before unshare hears of it."""
-    _tell(process.pid, signal.SIGKILL)
+    _send(signal.SIGKILL, _children(process.pid))
     try:
         process.wait(timeout=10)
     except subprocess.TimeoutExpired:
@@ -193,18 +195,24 @@ def _watch(process: subprocess.Popen[bytes], out: Path, give_up: float) -> str:
         if _RETRYING in said:
             return _last_words(said, None)
         if not told and _STARTED in said:
-            told = _tell(process.pid, signal.SIGTERM)
+            _send(signal.SIGTERM, [each for shell in _children(process.pid) for each in _children(shell)])
+            told = True
         time.sleep(0.02)
     return f"it had not started after {PATIENCE:.0f} s; {_last_words(out.read_text(errors='replace'), None)}"
 
 
-def _tell(unshare: int, what: signal.Signals) -> bool:
-    """Send a signal to slurmctld, the one child of `unshare`."""
-    with suppress(OSError, ValueError):
-        children = Path(f"/proc/{unshare}/task/{unshare}/children").read_text(encoding="utf-8").split()
-        for child in children:
-            os.kill(int(child), what)
-    return True
+def _children(pid: int) -> list[int]:
+    """Return the processes that the process started: of unshare the shell, of the shell slurmctld."""
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
+    except OSError:
+        return []
+
+
+def _send(what: signal.Signals, pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(OSError):
+            os.kill(pid, what)
 
 
 def _last_words(said: str, code: int | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -125,6 +126,22 @@ def test_the_shadow_leaves_nothing_behind(station, shadow, texts, monkeypatch):
     assert not shadow({"aistation.conf": texts["aistation.conf"].replace("v100-[01-03]", "ghost")}).started
     folder.rmdir()  # it is empty
     assert str(folder) not in _environments()
+
+
+def test_the_shadow_dies_with_whoever_started_it(station, etc, wait_for):
+    code = (
+        "import sys; from pathlib import Path; from aistation_slurm.cluster import conf, shadow\n"
+        "shadow._STARTED = 'what it never says'\n"
+        "shadow.try_files(conf.read_conf(Path(sys.argv[1])), bin=Path(sys.argv[2]) if sys.argv[2] else None)\n"
+    )
+    folder = station.scratch / "orphans"
+    folder.mkdir()
+    argv = [sys.executable, "-c", code, str(etc / "slurm.conf"), str(station.settings.slurm.bin or "")]
+    with subprocess.Popen(argv, env={**os.environ, "TMPDIR": str(folder)}) as parent:
+        wait_for(lambda: "SLURM_CONF=" + str(folder) in _environments())
+        parent.kill()
+    wait_for(lambda: str(folder) not in _environments())
+    shutil.rmtree(folder)
 
 
 def _environments() -> str:

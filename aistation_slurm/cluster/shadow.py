@@ -35,6 +35,8 @@ _INSIDE = (
 die with its parent (prctl(2), PR_SET_PDEATHSIG)."""
 _PREFIX = "aistation-shadow-"
 _STARTED, _ENDING = "Running as primary controller", "Saving all slurm state"
+_LAST_THREAD = "sstate"
+"""What slurmctld calls the thread that saves its state."""
 _RETRYING = "retrying in 1sec"
 """It waits a minute for a file that isn't there, and then ends."""
 _STAMP = re.compile(r"^(?:slurmctld: |\[[^\]]*\] )+")
@@ -182,7 +184,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _watch(process: subprocess.Popen[bytes], out: Path, give_up: float) -> str:
     """Return nothing once it has started; else its last words.
 
-    It says that it runs as primary before its last plugins are loaded. It saves its state at a signal, once they are.
+    It says that it runs as primary before its last plugins are loaded, and starts the thread that saves its state once
+    they are. From 24.11 on it may hear a signal before.
     """
     told = False
     while time.monotonic() < give_up:
@@ -194,8 +197,9 @@ def _watch(process: subprocess.Popen[bytes], out: Path, give_up: float) -> str:
             return "" if told and code == 0 else _last_words(said, code)
         if _RETRYING in said:
             return _last_words(said, None)
-        if not told and _STARTED in said:
-            _send(signal.SIGTERM, [each for shell in _children(process.pid) for each in _children(shell)])
+        slurmctld = [each for shell in _children(process.pid) for each in _children(shell)]
+        if not told and _STARTED in said and any(_has_thread(each, _LAST_THREAD) for each in slurmctld):
+            _send(signal.SIGTERM, slurmctld)
             told = True
         time.sleep(0.02)
     return f"it had not started after {PATIENCE:.0f} s; {_last_words(out.read_text(errors='replace'), None)}"
@@ -207,6 +211,12 @@ def _children(pid: int) -> list[int]:
         return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
     except OSError:
         return []
+
+
+def _has_thread(pid: int, name: str) -> bool:
+    with suppress(OSError):
+        return any(path.read_text().strip() == name for path in Path(f"/proc/{pid}/task").glob("*/comm"))
+    return False
 
 
 def _send(what: signal.Signals, pids: list[int]) -> None:

@@ -71,7 +71,8 @@ def whole_text(conf: Conf) -> str:
 
 
 def _text(line: Line, known: Known) -> str:
-    if line.noun == "partitionname" and line.get("qos").lower() in known.qos:
+    is_default = line.noun == "partitionname" and line.name.upper() == "DEFAULT" and known.qos
+    if is_default or (line.noun == "partitionname" and line.get("qos").lower() in known.qos):
         return _escaped(re.sub(r"(?i)(?<=\s)qos\s*=\s*\S+", "", line.text))
     if line.noun == "accountingstoragetres" and known.tres is not None:
         kept = [each for each in line.name.split(",") if each.strip().lower() in known.tres]

@@ -80,7 +80,7 @@ FAULTS = {
     "a QOS that nobody made": ("QOS=group-v100", "QOS=nobody-made", "invalid qos", "partition-names-missing-qos"),
     "a partition twice": ("PartitionName=v100", "PartitionName=site", "duplicate", "duplicate-partition"),
     "a key that Slurm has not": ("NodeSet=", "FooBar=1\nNodeSet=", "FooBar", "not-read-by-slurm"),
-    "a plugin that is not installed": ("NodeSet=", "MCSPlugin=mcs/none-such\nNodeSet=", "mcs", "plugin-not-there"),
+    "a plugin that is not installed": ("NodeSet=", "MCSPlugin=mcs/nowhere\nNodeSet=", "mcs", "plugin-not-there"),
     "a type that never was": ("NodeSet=", "SelectType=select/foo\nNodeSet=", "select/foo", "unknown-select-type"),
     "lua without its script": ("NodeSet=", "JobSubmitPlugins=lua\nNodeSet=", "job_submit", "script-not-there"),
     "another name": ("NodeSet=", "ClusterName=other\nNodeSet=", "CLUSTER NAME MISMATCH", "identity-of-a-cluster"),
@@ -206,7 +206,7 @@ def test_apply_writes_nothing_where_slurmctld_would_end(station, etc, texts):
     argv = [sys.executable, "-m", "aistation_slurm", "cluster", "apply", "--yes"]
     before = texts["aistation.conf"].replace("DefMemPerCPU=", "DefMemPerCPU=1")  # so that there is a file to write
     (etc / "aistation.conf").write_text(before)
-    (etc / "slurm.conf").write_text("MCSPlugin=mcs/none-such\n" + texts["slurm.conf"])
+    (etc / "slurm.conf").write_text("MCSPlugin=mcs/nowhere\n" + texts["slurm.conf"])
     try:
         refused = station.exec(argv)
         assert (etc / "aistation.conf").read_text() == before

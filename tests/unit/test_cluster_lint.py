@@ -95,9 +95,11 @@ BROKEN = {
     "unknown-select-type": ("select/cons_tres", "select/cons_trees"),
     "odd-select-parameters": ("select/cons_tres", "select/linear"),
     "shares-need-cons-tres": ("select/cons_tres", "select/cons_res"),
+    "shares-of-nothing": ("GresTypes=gpu,shard", "GresTypes=shard"),
     "removed-option": ("", "SchedulerParameters=bf_interval=1,max_job_bf=9\n"),
     "privileged-port": ("", "SlurmctldPort=80\n"),
     "plugin-not-there": ("=lua", "=lua,throttle"),
+    "half-a-name": ("", "PreemptType=qos\n"),
     "script-not-there": ("", "TopologyPlugin=topology/tree\n"),
     "munge-not-there": ("", "AuthInfo=socket=/nowhere/munge.socket\n"),
     "unknown-slurm-user": ("SlurmUser=slurm", "SlurmUser=slrum"),
@@ -147,7 +149,7 @@ def test_a_cluster_of_nothing_is_fatal(rule, text):
     ("rule", "text"),
     [
         ("key-given-twice", GOOD + "ClusterName=small\n"),
-        ("gres-without-type", GOOD.replace("=gpu,shard\n", "=shard\n")),
+        ("gres-without-type", GOOD.replace("=gpu,shard\n", "=gpu\n")),
         ("duplicate-nodeset", GOOD + "NodeSet=fast Nodes=v100-01\n"),
     ],
 )

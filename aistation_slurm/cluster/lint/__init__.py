@@ -5,7 +5,7 @@ Each rule is a function named like its findings: `duplicate_node` finds `duplica
 
 from __future__ import annotations
 
-from aistation_slurm.cluster.lint import cores, keys, nodes, partitions, select
+from aistation_slurm.cluster.lint import cores, keys, nodes, partitions, plugins, select
 from aistation_slurm.cluster.lint.finding import LEVELS, Files, Finding, Level, Rule, Running
 
 __all__ = ["LEVELS", "RULES", "Files", "Finding", "Level", "Rule", "Running", "lint"]
@@ -17,10 +17,12 @@ RULES: tuple[Rule, ...] = (
     select.unknown_select_type,
     select.odd_select_parameters,
     select.shares_need_cons_tres,
+    select.shares_of_nothing,
     keys.removed_option,
     keys.privileged_port,
-    keys.plugin_not_there,
-    keys.script_not_there,
+    plugins.plugin_not_there,
+    plugins.half_a_name,
+    plugins.script_not_there,
     keys.munge_not_there,
     keys.unknown_slurm_user,
     keys.unknown_tres,

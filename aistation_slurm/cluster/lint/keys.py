@@ -8,51 +8,6 @@ from collections.abc import Iterator, Mapping
 from aistation_slurm.cluster.conf import NOUNS, Conf
 from aistation_slurm.cluster.lint.finding import Files, Finding, Running
 
-_PLUGINS = {
-    "AccountingStorageType": "accounting_storage",
-    "AcctGatherEnergyType": "acct_gather_energy",
-    "AcctGatherFilesystemType": "acct_gather_filesystem",
-    "AcctGatherInterconnectType": "acct_gather_interconnect",
-    "AcctGatherProfileType": "acct_gather_profile",
-    "AuthAltTypes": "auth",
-    "AuthType": "auth",
-    "BurstBufferType": "burst_buffer",
-    "CliFilterPlugins": "cli_filter",
-    "CoreSpecPlugin": "core_spec",
-    "CredType": "cred",
-    "ExtSensorsType": "ext_sensors",
-    "JobAcctGatherType": "jobacct_gather",
-    "JobCompType": "jobcomp",
-    "JobContainerType": "job_container",
-    "JobSubmitPlugins": "job_submit",
-    "MCSPlugin": "mcs",
-    "NodeFeaturesPlugins": "node_features",
-    "PowerPlugin": "power",
-    "PreemptType": "preempt",
-    "PrEpPlugins": "prep",
-    "PrioritySiteFactorPlugin": "site_factor",
-    "PriorityType": "priority",
-    "ProctrackType": "proctrack",
-    "RoutePlugin": "route",
-    "SchedulerType": "sched",
-    "SelectType": "select",
-    "SlurmctldPlugstack": "slurmctld",
-    "SwitchType": "switch",
-    "TaskPlugin": "task",
-    "TopologyPlugin": "topology",
-}
-"""Keys whose values are plugins, and what these plugins' names begin with."""
-_NEVER_NONE = frozenset(
-    {"auth", "cred", "job_submit", "node_features", "prep", "priority", "proctrack", "sched", "select"}
-)
-_SCRIPTS = {
-    ("JobSubmitPlugins", "lua"): "job_submit.lua",
-    ("BurstBufferType", "lua"): "burst_buffer.lua",
-    ("JobContainerType", "tmpfs"): "job_container.conf",
-    ("NodeFeaturesPlugins", "helpers"): "helpers.conf",
-    ("TopologyPlugin", "tree"): "topology.conf",
-    ("TopologyPlugin", "block"): "topology.conf",
-}
 USUAL_SOCKET = "/run/munge/munge.socket.2"
 _FIRST_OPEN_PORT = 1024
 _MAY_REPEAT = frozenset({"slurmctldhost", "include"})
@@ -102,37 +57,6 @@ def privileged_port(files: Files, running: Running) -> Iterator[Finding]:
     if user not in {"", "root", "0"} and any(port < _FIRST_OPEN_PORT for port in ports):
         what = f"SlurmctldPort={files.conf.value('SlurmctldPort')}, which SlurmUser={user} may not open"
         yield Finding("privileged-port", "fatal", files.conf.where("SlurmctldPort"), what, "SlurmctldPort=6817")
-
-
-def plugin_not_there(files: Files, running: Running) -> Iterator[Finding]:
-    """A plugin that is not installed: slurmctld, or a slurmd, ends as soon as it starts."""
-    if running.plugins is None:
-        return
-    for key, kind in _PLUGINS.items():
-        line = files.conf.line_of(key)
-        for name in plugin_names(line.name, kind) if line else ():
-            if line and f"{kind}_{name}" not in running.plugins and not _is_built_in(kind, name, running):
-                what = f"{key}={line.name}, and {kind}_{name}.so is not in PluginDir"
-                yield Finding("plugin-not-there", "fatal", line.where, what, "install it first, or take it out")
-
-
-def plugin_names(value: str, kind: str) -> list[str]:
-    """Return `["lua", "throttle"]` of `job_submit/lua,throttle`."""
-    return [each.strip().removeprefix(f"{kind}/") for each in value.split(",") if each.strip()]
-
-
-def _is_built_in(kind: str, name: str, running: Running) -> bool:
-    """True for `none`, which is no plugin from 23.02 on."""
-    return name.lower() == "none" and kind not in _NEVER_NONE and running.version >= (23, 2)
-
-
-def script_not_there(files: Files, running: Running) -> Iterator[Finding]:
-    """A plugin that needs a file beside slurm.conf."""
-    for (key, name), file in _SCRIPTS.items():
-        names = plugin_names(files.conf.value(key), _PLUGINS[key])
-        if running.files and name in names and file not in running.files:
-            what = f"{key}={files.conf.value(key)} needs {file} beside slurm.conf"
-            yield Finding("script-not-there", "fatal", files.conf.where(key), what, "write that file first")
 
 
 _REMOVED = {"max_job_bf": "bf_max_job_test"}

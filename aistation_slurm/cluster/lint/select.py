@@ -50,3 +50,11 @@ def shares_need_cons_tres(files: Files, running: Running) -> Iterator[Finding]:
         what = f"GresTypes has {','.join(sorted(shared))}, and SelectType is select/{kind}"
         fix = "SelectType=select/cons_tres"
         yield Finding("shares-need-cons-tres", "fatal", files.conf.where("SelectType"), what, fix)
+
+
+def shares_of_nothing(files: Files, running: Running) -> Iterator[Finding]:
+    """Shares of GPUs where there are no GPUs to share."""
+    types = {each.strip().lower() for each in files.conf.value("GresTypes").split(",")}
+    if types & {"shard", "mps"} and "gpu" not in types:
+        what = f"GresTypes={files.conf.value('GresTypes')} has shares, and no gpu"
+        yield Finding("shares-of-nothing", "fatal", files.conf.where("GresTypes"), what, "GresTypes=gpu,shard")

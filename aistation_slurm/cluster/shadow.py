@@ -24,8 +24,8 @@ from pathlib import Path
 from aistation_slurm.cluster.conf import Conf
 from aistation_slurm.cluster.shadow_conf import ADDRESS, Known, hosts_text, other_files, shadow_text
 
-PATIENCE = 30.0
-"""Seconds that it may take to start; with a small state it needs a tenth of one."""
+PATIENCE = 60.0
+"""Seconds that it may take to start: a tenth of one with few nodes, 13 with 10,000 whose names it looks up."""
 _LEAVE = ("--net", "--mount", "--ipc", "--pid", "--fork", "--kill-child=KILL", "--propagation", "private")
 _INSIDE = (
     f'ip link set lo up && ip address add {ADDRESS}/32 dev lo && mount --bind "$1" /etc/hosts && shift || exit 1; '

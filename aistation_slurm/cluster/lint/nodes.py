@@ -25,12 +25,14 @@ RESTARTABLE = (23, 11)
 """From here on nodes come and go by a reconfigure."""
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65_536)
 def names_of(text: str) -> tuple[str, ...] | None:
     """Return the nodes of a list, or None where Slurm couldn't read it."""
     sizes = [int(last) - int(first) + 1 for first, last in _RANGE.findall(text)]
     if not _NAMES.fullmatch(text) or text.count("[") != text.count("]") or any(not 0 < each <= MOST for each in sizes):
         return None
+    if "[" not in text:
+        return tuple(dict.fromkeys(each for each in text.split(",") if each))
     try:
         return expand(text)
     except (SlurmUnreadable, ValueError):

@@ -47,7 +47,7 @@ class Running:
     files: frozenset[str] = frozenset()
     """Names of the files beside slurm.conf, with those that are about to be written."""
     users: frozenset[str] | None = None
-    """Unix users of this machine."""
+    """Unix users whom the files name and this machine knows."""
     sockets: frozenset[str] | None = None
     """Sockets of munged that are there, of those that the files name."""
     complaints: tuple[tuple[str, str], ...] = ()

@@ -6,6 +6,7 @@ import pwd
 import re
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def look_at(files: Files, settings: SlurmSettings, texts: Mapping[Path, str], sl
     known = Running(
         plugins=plugins_of(files.conf.value("PluginDir")),
         files=frozenset(other_files(files.conf, texts)),
-        users=frozenset(each.pw_name for each in pwd.getpwall()),
+        users=_users(files.conf),
         sockets=_sockets(files.conf),
         complaints=complaints(files.conf, settings),
     )
@@ -59,13 +60,22 @@ def look_at(files: Files, settings: SlurmSettings, texts: Mapping[Path, str], sl
         nodes={each.name: each for each in slurm.read.nodes()},
         partitions={each.name: each for each in slurm.read.partitions()},
         jobs=tuple(slurm.read.jobs()),
-        plugins=known.plugins or plugins_of(config.get("PluginDir", "")),
+        plugins=plugins_of(files.conf.value("PluginDir") or config.get("PluginDir", "")),
     )
 
 
 def _sockets(conf: Conf) -> frozenset[str]:
     name = munge_socket(conf)
     return frozenset({name}) if name and Path(name).is_socket() else frozenset()
+
+
+def _users(conf: Conf) -> frozenset[str]:
+    """Return those of the users named in the file who exist; a directory service lists nobody unasked."""
+    found = set()
+    for name in (conf.value("SlurmUser"), conf.value("SlurmdUser")):
+        with suppress(KeyError):
+            found.add(pwd.getpwnam(name).pw_name)
+    return frozenset(found)
 
 
 def _version(config: Mapping[str, str]) -> tuple[int, int]:

@@ -18,6 +18,8 @@ from aistation_slurm.settings import SlurmSettings
 from aistation_slurm.slurm.connect import Slurm
 
 HINT = "nothing was changed"
+_ENDS_AT_RECONFIGURE = ("nodes-added-needs-restart", "restart")
+"""Slurm starts with such files; before 23.11 it ends where it runs and is told to read them (slurm.conf(5))."""
 T = TypeVar("T")
 
 
@@ -45,12 +47,13 @@ class Report:
         return {"findings": [asdict(each) for each in self.findings], "shadow": shadow, "refusals": self.refusals()}
 
     def raise_if_refused(self) -> None:
-        """Do nothing where the files may be written.
+        """Do nothing where the files may be written, and slurmctld told to read them.
 
         Raises:
             UnsafePlan: slurmctld would end, or a job.
         """
-        if refusals := self.refusals():
+        at_reconfigure = [str(each) for each in self.findings if (each.rule, each.level) == _ENDS_AT_RECONFIGURE]
+        if refusals := [*self.refusals(), *at_reconfigure]:
             raise UnsafePlan(refusals[0], hint="\n".join([*refusals[1:], HINT]))
 
 

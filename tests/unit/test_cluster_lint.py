@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from aistation_slurm.cluster.check import Report
 from aistation_slurm.cluster.conf import read_conf
 from aistation_slurm.cluster.files import wanted_files
 from aistation_slurm.cluster.lint import RULES, Files, Finding, Running, lint
 from aistation_slurm.cluster.nodes import node_line
+from aistation_slurm.errors import UnsafePlan
 from aistation_slurm.slurm.model import Job, Node, Partition
 from aistation_slurm.slurm.states import JobState, NodeState
 from aistation_slurm.slurm.tres import read_gres
@@ -178,6 +180,14 @@ def test_new_nodes_need_a_restart_before_23_11():
     text = GOOD + "NodeName=v100-04\n"
     assert [each.level for each in found(text)] == ["restart"]
     assert [each.level for each in found(text, running=replace(RUNNING, version=(23, 11)))] == ["note"]
+
+
+def test_apply_waits_for_the_restart_that_new_nodes_need_before_23_11():
+    text = GOOD + "NodeName=v100-04\n"
+    with pytest.raises(UnsafePlan, match="nodes-added-needs-restart"):
+        Report(tuple(found(text))).raise_if_refused()
+    Report(tuple(found(text, running=replace(RUNNING, version=(23, 11))))).raise_if_refused()
+    Report(tuple(found(GOOD + "ClusterName=small\n"))).raise_if_refused()
 
 
 def test_a_partition_goes_only_without_jobs_and_the_safe_way_is_said():

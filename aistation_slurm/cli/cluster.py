@@ -39,21 +39,33 @@ def cluster() -> None:
 @cluster.command()
 @file_argument
 @json_option
-def check(file: Path | None, as_json: bool) -> None:
-    """Say what is wrong with the cluster file; asks no Slurm.
+@click.option("--no-shadow", is_flag=True, help="Start no shadow slurmctld.")
+def check(file: Path | None, as_json: bool, no_shadow: bool) -> None:
+    """Say what is wrong with the cluster file, and with Slurm's files as they would be after `apply`.
+
+    Slurm's files are checked where its slurm.conf is on this machine: by rules, then by a slurmctld that is started
+    with them where it can do no harm. Exits with 1 where they would end slurmctld or a job. Changes nothing.
 
     \b
     Examples:
       aistation cluster check
-      aistation cluster check slurm_conf/examples/six-teams.yaml
+      aistation cluster check --no-shadow slurm_conf/examples/six-teams.yaml
     """
+    from aistation_slurm.cli.cluster_check import check_slurm
+
     path, spec = _load(file)
+    report, why_not = check_slurm(path, spec, shadow=not no_shadow)
     if as_json:
-        show_json({"file": path, "warnings": spec.warnings})
-        return
+        show_json({"file": path, "warnings": spec.warnings, **report.as_dict(), "not_checked": why_not})
+        sys.exit(1 if report.refusals() else 0)
     for warning in spec.warnings:
         click.secho(f"warning: {warning}", fg="yellow", err=True, color=_colour())
+    for line in report.lines():
+        click.secho(line, fg="red" if line in report.refusals() else None, color=_colour())
+    if why_not:
+        say(f"note: Slurm's files were not checked: {why_not}")
     click.echo(f"{path}: {_summary(spec)}")
+    sys.exit(1 if report.refusals() else 0)
 
 
 @cluster.command()
@@ -112,6 +124,7 @@ def apply(file: Path | None, as_json: bool, checksum: str | None, yes: bool, for
       aistation cluster apply                     shows the plan, and asks
       aistation cluster apply --checksum 58f9ffe07e29
     """
+    from aistation_slurm.cli.cluster_check import raise_if_refused
     from aistation_slurm.cluster import apply as carry_out
     from aistation_slurm.errors import StalePlan
 
@@ -119,6 +132,7 @@ def apply(file: Path | None, as_json: bool, checksum: str | None, yes: bool, for
     if checksum and checksum != made.checksum:
         raise StalePlan(f"the plan is now {made.checksum}, not {checksum}", hint="look again: aistation cluster plan")
     made.raise_if_unsafe(force=force)
+    raise_if_refused(made, slurm)
     if made and not (yes or checksum):
         _print(made)
         _ask()

@@ -273,10 +273,9 @@ def test_a_qos_given_by_hand_to_a_user_stays(small):
 def test_the_right_to_emergency_is_given_and_taken(small):
     observed = applied(small)
     given = plan_of(with_team(small, "behavior", emergency=["ann"]), observed)
-    assert given.lines()[0] == "~ user ann  in behavior QOS+=emergency"
-    assert "    + behavior = {emergency = {ann = true}}" in given.lines()
+    assert given.lines() == ["~ user ann  in behavior QOS+=emergency"]
     taken = plan_of(with_team(small, "face", emergency=[]), observed)
-    assert taken.lines()[0] == "~ user chen  in face QOS-=emergency"
+    assert taken.lines() == ["~ user chen  in face QOS-=emergency"]
 
 
 def test_a_user_taken_out_of_the_file_loses_the_association_only(small):

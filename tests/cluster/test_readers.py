@@ -247,6 +247,14 @@ def test_the_controller_that_answers_is_up(ask):
     assert [(each.is_up, each.is_primary) for each in ask()] == [(True, True)]
 
 
+@about("site_factors")
+def test_the_site_factor_of_a_job_that_waits_is_told(ask, stage, wait_for):
+    job = stage.jobs["over the limit"]
+    stage.station.slurm.write.update_job(job, site_factor=77)
+    wait_for(lambda: ask().get(job) == 77)
+    assert stage.jobs["running"] not in ask()
+
+
 @about("diag")
 def test_slurmctld_counts_jobs_and_questions(ask, reader, stage):
     reader.nodes()

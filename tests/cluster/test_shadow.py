@@ -82,7 +82,6 @@ FAULTS = {
     "a key that Slurm has not": ("NodeSet=", "FooBar=1\nNodeSet=", "FooBar", "not-read-by-slurm"),
     "a plugin that is not installed": ("NodeSet=", "MCSPlugin=mcs/nowhere\nNodeSet=", "mcs", "plugin-not-there"),
     "a type that never was": ("NodeSet=", "SelectType=select/foo\nNodeSet=", "select/foo", "unknown-select-type"),
-    "lua without its script": ("NodeSet=", "JobSubmitPlugins=lua\nNodeSet=", "job_submit", "script-not-there"),
     "another name": ("NodeSet=", "ClusterName=other\nNodeSet=", "CLUSTER NAME MISMATCH", "identity-of-a-cluster"),
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ from aistation_slurm.cli.show import json_option, say, show_json, show_table
 
 if TYPE_CHECKING:
     from aistation_slurm.cluster import Plan
+    from aistation_slurm.cluster.changes import Change
     from aistation_slurm.settings import Settings
     from aistation_slurm.slurm.connect import Slurm
     from aistation_slurm.spec import ClusterSpec
@@ -230,8 +231,8 @@ def _print(made: Plan) -> None:
         _print_line(line)
     for note in made.notes:
         say(f"note: {note}")
-    for blocker in made.blockers:
-        click.secho(f"refused: {blocker}", fg="red", err=True, color=_colour())
+    for refusal in made.refusals:
+        click.secho(f"refused: {refusal}", fg="red", err=True, color=_colour())
     click.echo(made.summary())
 
 
@@ -248,10 +249,21 @@ def _as_dict(made: Plan) -> dict[str, object]:
     return {
         "checksum": made.checksum,
         "counts": made.counts,
-        "changes": [{"sign": each.sign, "text": str(each), "argv": each.argv()} for each in made.changes],
+        "effect": str(made.effect),
+        "changes": [_change_as_dict(each) for each in made.changes],
         "lines": made.lines(),
         "notes": made.notes,
-        "blockers": made.blockers,
+        "refusals": made.refusals,
+    }
+
+
+def _change_as_dict(change: Change) -> dict[str, object]:
+    return {
+        "sign": change.sign,
+        "text": str(change),
+        "effect": str(change.effect),
+        "jobs": change.jobs,
+        "argv": change.argv(),
     }
 
 

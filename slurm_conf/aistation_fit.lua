@@ -60,7 +60,9 @@ local function quota_of(r, names, what, noun, write)
       limit = lower(limit, quota[what], "%s may have %s %s %s", who, write(quota[what]), noun, where)
     end
     local of_type = what == "gpus" and quota.types and quota.types[gpu_type]
-    if of_type then limit = lower(limit, of_type, "%s may have %s %s %s %s", who, whole(of_type), gpu_type, noun, where) end
+    if of_type then
+      limit = lower(limit, of_type, "%s may have %s %s %s %s", who, whole(of_type), gpu_type, noun, where)
+    end
   end)
   if r.qos == "development" then limit = lower(limit, policy.development[what], ENVIRONMENT) end
   return limit
@@ -85,17 +87,13 @@ local function caps_of(r, names)
   return caps
 end
 
--- CPUs and memory that a quota leaves for each node, once it is known how many there are.
-local function share_out(r, names, caps)
-  local nodes = math.max(1, r.sizes.min_nodes or 1)
-  for what, noun in pairs({ cpus = "CPUs", memory = "memory" }) do
-    local quota = quota_of(r, names, what, noun, what == "memory" and write_memory or whole)
-    if quota.count then
-      caps[what] = lower(caps[what], math.max(1, math.floor(quota.count / nodes)), quota.words, (unpack or table.unpack)(quota))
-    end
-  end
-  return quota_of(r, names, "cpus", "CPUs")
+-- A limit of the node, or what a quota leaves for each of so many things, whichever is less.
+local function share(limit, quota, things)
+  if quota.count == nil then return limit end
+  return lower(limit, math.max(1, math.floor(quota.count / math.max(1, things))), reason(quota))
 end
+
+local function nodes_of(r) return math.max(1, r.sizes.min_nodes or 1) end
 
 -- Making it fit ---------------------------------------------------------------------------------------------------
 
@@ -172,6 +170,7 @@ local function respread(r, caps, quota, before, limit)
   recount(r, PER_NODE, "gpu", fits)
   if job then recount(r, PER_JOB, "gpu", nodes * fits) end
   keep_nodes_within(r, nodes)
+  if nodes ~= before then resize(r, "max_nodes", nodes) end  -- on more there would be more GPUs in all
   spread_tasks(r, before, nodes)
   return true
 end
@@ -275,7 +274,8 @@ local function fit_task_gpus(r, caps, quota)
   local fits = math.min(r.task_gpus, quota.count or r.task_gpus, room)
   if fits < 1 and r.task_gpus > 0 then return false end
   if fits < r.task_gpus then
-    clamp(r, "num_tasks", fits * r.sizes.ntasks_per_tres, "ntasks", why_less(r.task_gpus, quota, room, caps), "--ntasks")
+    local why = why_less(r.task_gpus, quota, room, caps)
+    clamp(r, "num_tasks", fits * r.sizes.ntasks_per_tres, "ntasks", why, "--ntasks")
   end
   return true
 end
@@ -352,31 +352,34 @@ local function tasks_on_node(r, caps)
   return math.max(1, r.sizes.ntasks_per_node or 1, up((r.sizes.num_tasks or 1) / math.max(1, nodes)))
 end
 
+local function gpus_in_all(r)
+  local node, job, task = r.lists[PER_NODE].gpu, r.lists[PER_JOB].gpu, r.lists[PER_TASK].gpu
+  if job then return job.count end
+  if node then return node.count * nodes_of(r) end
+  return task and task.count * math.max(1, r.sizes.num_tasks or 1) or 1
+end
+
 local function fit_tasks(r, caps, quota)
-  local cpus = caps.cpus
-  clamp(r, "ntasks_per_node", cpus.count, "ntasks_per_node", reason(cpus), "--ntasks-per-node")
-  local room = { count = caps.nodes.count * cpus.count, words = reason(caps.nodes) }
-  if quota.count and quota.count < room.count then room = quota end
+  local on_node = share(caps.cpus, quota, nodes_of(r))
+  clamp(r, "ntasks_per_node", on_node.count, "ntasks_per_node", reason(on_node), "--ntasks-per-node")
+  local room = share({ count = caps.nodes.count * caps.cpus.count, words = reason(caps.nodes) }, quota, 1)
   if r.task_gpus == nil then clamp(r, "num_tasks", room.count, "ntasks", reason(room), "--ntasks") end
-  local each = { count = math.floor(cpus.count / tasks_on_node(r, caps)), words = reason(cpus) }
-  local tasks = r.sizes.num_tasks or math.max(1, r.sizes.ntasks_per_node or 1) * math.max(1, r.sizes.min_nodes or 1)
-  if quota.count then each = lower(each, math.floor(quota.count / math.max(1, tasks)), reason(quota)) end
-  clamp(r, "cpus_per_task", math.max(1, each.count), "cpus_per_task", reason(each), "--cpus-per-task")
+  local tasks = r.sizes.num_tasks or math.max(1, r.sizes.ntasks_per_node or 1) * nodes_of(r)
+  local each = { count = math.max(1, math.floor(caps.cpus.count / tasks_on_node(r, caps))), words = reason(caps.cpus) }
+  each = share(each, quota, tasks)
+  clamp(r, "cpus_per_task", each.count, "cpus_per_task", reason(each), "--cpus-per-task")
 end
 
 local function fit_cpus(r, caps, gpus, quota)
-  local sizes, cpus = r.sizes, caps.cpus
-  if sizes.pn_min_cpus and sizes.pn_min_cpus ~= sizes.cpus_per_task then  -- Slurm has it from --cpus-per-task otherwise
-    clamp(r, "pn_min_cpus", cpus.count, "cpus_per_node", reason(cpus), "--mincpus")
-  end
-  local is_of_task = sizes.pn_min_cpus and sizes.pn_min_cpus == sizes.cpus_per_task
+  local sizes, cpus = r.sizes, share(caps.cpus, quota, nodes_of(r))
+  local is_of_task = sizes.pn_min_cpus and sizes.pn_min_cpus == sizes.cpus_per_task  -- from --cpus-per-task
+  if not is_of_task then clamp(r, "pn_min_cpus", cpus.count, "cpus_per_node", reason(cpus), "--mincpus") end
   fit_tasks(r, caps, quota)
-  if sizes.pn_min_cpus and (sizes.pn_min_cpus > cpus.count or (is_of_task and r.set.cpus_per_task)) then
-    resize(r, "pn_min_cpus", math.min(cpus.count, sizes.cpus_per_task or cpus.count))
-  end
+  if is_of_task and r.set.cpus_per_task then resize(r, "pn_min_cpus", sizes.cpus_per_task) end
   local asked = r.lists.cpus_per_tres.gpu and r.lists.cpus_per_tres.gpu.count
-  local most = math.max(1, math.floor(cpus.count / gpus))
-  clamp_per_gpu(r, "cpus_per_tres", most, "cpus_per_gpu", reason(cpus), "--cpus-per-gpu")
+  local each = { count = math.max(1, math.floor(caps.cpus.count / gpus)), words = reason(caps.cpus) }
+  each = share(each, quota, gpus_in_all(r))
+  clamp_per_gpu(r, "cpus_per_tres", each.count, "cpus_per_gpu", reason(each), "--cpus-per-gpu")
   if sizes.min_cpus and r.set.cpus_per_tres then  -- from 23.02 on sbatch counts these CPUs too
     resize(r, "min_cpus", math.max(1, math.floor(sizes.min_cpus * r.lists.cpus_per_tres.gpu.count / asked)))
   elseif sizes.min_cpus and (r.set.num_tasks or r.set.cpus_per_task) then
@@ -385,10 +388,10 @@ local function fit_cpus(r, caps, gpus, quota)
 end
 
 -- A job that doesn't say how many CPUs a task has gets those that go with its GPUs (DefCpuPerGPU).
-local function fit_memory(r, memory, gpus, share)
+local function fit_memory(r, memory, gpus, cpus_of_gpu)
   local sizes, tasks = r.sizes, math.max(1, r.sizes.ntasks_per_node or 1)
   clamp(r, "min_mem_per_node", memory.count, "memory_per_node", reason(memory), "--mem", write_memory)
-  local with_gpus = (r.lists.cpus_per_tres.gpu and r.lists.cpus_per_tres.gpu.count or share) * gpus
+  local with_gpus = (r.lists.cpus_per_tres.gpu and r.lists.cpus_per_tres.gpu.count or cpus_of_gpu) * gpus
   local busy = sizes.cpus_per_task and sizes.cpus_per_task * tasks or math.max(tasks, with_gpus)
   local each = math.floor(memory.count / math.max(1, sizes.pn_min_cpus or 1, busy))
   clamp(r, "min_mem_per_cpu", math.max(1, each), "memory_per_cpu", reason(memory), "--mem-per-cpu", write_memory)
@@ -402,10 +405,10 @@ local function fit(r, names)
   if not fit_alone(r, names, caps) then return false end
   if not (r.wants_gpu or r.wants_share) then return true end
   if not (fit_gpus(r, names, caps) and fit_shares(r, names, caps)) then return false end
-  local quota = share_out(r, names, caps)
   local gpus = math.max(1, math.min(gpus_on_node(r), caps.cpus.count, caps.memory.count))
-  fit_cpus(r, caps, gpus, quota)
-  fit_memory(r, caps.memory, gpus, r.wants_gpu and math.floor(caps.cpus.count / math.max(1, caps.gpus.count)) or 0)
+  fit_cpus(r, caps, gpus, quota_of(r, names, "cpus", "CPUs"))
+  local memory = share(caps.memory, quota_of(r, names, "memory", "memory", write_memory), nodes_of(r))
+  fit_memory(r, memory, gpus, r.wants_gpu and math.floor(caps.cpus.count / math.max(1, caps.gpus.count)) or 0)
   return true
 end
 

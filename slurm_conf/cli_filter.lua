@@ -1,4 +1,4 @@
--- Makes srun and salloc fit before they are sent; runs in the user's own command. docs/submission.md tells it to people.
+-- Makes srun and salloc fit before they are sent, in the user's own command; docs/submission.md tells it to people.
 --
 -- The parts that job_submit.lua reads stand above as functions. Whatever goes wrong in here, the command goes on as it
 -- was: job_submit.lua still decides. So does what is left to it: sbatch, which it can change itself; who may use which
@@ -32,13 +32,15 @@ local function of_gpus(text)
   return text and PREFIX .. text:gsub(",", "," .. PREFIX) or nil
 end
 
+local ALONE = { exclusive = 0, allocation = 0 }
+
 -- The job as slurmctld would see it.
 local function job_of(asked, user, team)
   local least, most = (asked.nodes or ""):match("^(%d+)%-?(%d*)$")
   local cpus, memory = tonumber(asked["cpus-per-gpu"]), megabytes(asked["mem-per-gpu"])
   return {
     user_name = user, account = asked.account or team, partition = asked.partition, qos = asked.qos,
-    req_nodes = asked.nodelist, shared = asked.exclusive == "exclusive" and 0 or nil,
+    req_nodes = asked.nodelist, shared = ALONE[asked.exclusive],
     tres_per_node = per_node(asked), tres_per_job = of_gpus(asked.gpus),
     tres_per_task = of_gpus(asked["gpus-per-task"]), tres_per_socket = of_gpus(asked["gpus-per-socket"]),
     cpus_per_tres = cpus and PREFIX .. cpus, mem_per_tres = memory and PREFIX .. ("%.0f"):format(memory),

@@ -29,16 +29,22 @@ NAMES = (TABLE, REQUEST, FIT, GROUPS, RULES)
 PLUGIN = "job_submit_lua.so"
 
 
-def rules_files(spec: ClusterSpec, *, source: str, exempt: int | None = None) -> dict[str, str]:
-    """Return name -> text of the files that job_submit/lua needs beside slurm.conf, in the order to write them.
+def rules_files(
+    spec: ClusterSpec, *, source: str, exempt: int | None = None, with_filter: bool | None = None
+) -> dict[str, str]:
+    """Return name -> text of the files that Slurm's Lua plugins need beside slurm.conf, in the order to write them.
 
     slurmctld watches job_submit.lua alone, so that file names what the others hold: it changes with them.
-    `exempt` is SlurmUser's number, whose jobs pass as root's do.
+    `exempt` is SlurmUser's number, whose jobs pass as root's do. cli_filter.lua is among them where the cluster file
+    wants it, unless `with_filter` says otherwise.
     """
     bodies = {TABLE: table_text(spec, exempt=exempt), **{name: _asset(name) for name in NAMES if name != TABLE}}
     parts = ", ".join(f"{name} ({_short(bodies[name])})" for name in NAMES if name != RULES)
     bodies[RULES] = f"-- Reads {parts}.\n{bodies[RULES]}"
-    return {name: preamble(body, source, comment="--") + body for name, body in bodies.items()}
+    files = {name: preamble(body, source, comment="--") + body for name, body in bodies.items()}
+    if spec.slurm.cli_filter if with_filter is None else with_filter:
+        files = {FILTER: filter_text(spec, source=source, exempt=exempt), **files}
+    return files
 
 
 def filter_text(spec: ClusterSpec, *, source: str, exempt: int | None = None) -> str:

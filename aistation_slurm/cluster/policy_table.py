@@ -73,6 +73,7 @@ def _group(spec: ClusterSpec, name: str, group: GpuGroup) -> Lua:
         "gpu_type": group.gpu_type,
         "use": group.use,
         "nodes": len(group.node_names()),
+        "names": group.nodes,
         "gpus": group.gpus_per_node,
         "cpus": group.cpus,
         "memory": group.memory,

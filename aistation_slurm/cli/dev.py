@@ -241,6 +241,30 @@ def fault(name: str, kind: str, node: str, as_json: bool) -> None:
 
 @dev.command()
 @name_option
+@click.argument("what", metavar="slurmctld|NODES|all")
+@json_option
+def restart(name: str, what: str, as_json: bool) -> None:
+    """Restart slurmctld, the slurmd of some nodes, or all of them; jobs go on.
+
+    \b
+    Examples:
+      aistation dev restart slurmctld
+      aistation dev restart v100-[01-03] --name big
+    """
+    from aistation_slurm.devcluster.cluster import DevCluster
+    from aistation_slurm.devcluster.lock import need_root
+    from aistation_slurm.devcluster.restart import restart as restart_daemons
+
+    need_root()
+    done = restart_daemons(DevCluster.open(name), what)
+    if as_json:
+        show_json(done)
+    else:
+        say(f"restarted: {', '.join(done)}")
+
+
+@dev.command()
+@name_option
 @json_option
 def env(name: str, as_json: bool) -> None:
     """Print what a shell needs in order to use the cluster.

@@ -38,6 +38,8 @@ class FileCopy:
     number: int
     path: Path
     was_there: bool
+    stays: bool = True
+    """False where it is taken away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,8 @@ class Entry:
     when: datetime
     who: str
     cluster_file: Path
+    file_before: Path | None = None
+    """The cluster file that was applied before; None where this is the first."""
     checksum: str
     steps: tuple[str, ...]
     """Each change of the plan, in the order in which they are made."""
@@ -71,11 +75,15 @@ class Entry:
 
     def before(self, copy: FileCopy) -> bytes | None:
         """Return the file as it was, or None where there was none."""
-        return (self.folder / f"{copy.number}.{OLD}").read_bytes() if copy.was_there else None
+        return self.before_path(copy).read_bytes() if copy.was_there else None
 
-    def after(self, copy: FileCopy) -> bytes:
-        """Return the file as it is to be."""
-        return (self.folder / f"{copy.number}.{NEW}").read_bytes()
+    def before_path(self, copy: FileCopy) -> Path:
+        """Where the file as it was is kept."""
+        return self.folder / f"{copy.number}.{OLD}"
+
+    def after(self, copy: FileCopy) -> bytes | None:
+        """Return the file as it is to be, or None where there is to be none."""
+        return (self.folder / f"{copy.number}.{NEW}").read_bytes() if copy.stays else None
 
     @property
     def spec_path(self) -> Path:
@@ -88,9 +96,12 @@ class Entry:
         path = self.folder / SPEC_OLD
         return path if path.exists() else None
 
-    def spec_text(self) -> str:
-        """Return the cluster file's text of this apply."""
-        return self.spec_path.read_bytes().decode()
+    def spec_text(self) -> str | None:
+        """Return the cluster file's text of this apply; None where it left nothing of ours."""
+        try:
+            return self.spec_path.read_bytes().decode()
+        except FileNotFoundError:
+            return None
 
     def told(self) -> str:
         """Return how far it came, as a person says it: `apply 7 was interrupted at step 5 of 9: ~ qos a`."""
@@ -121,12 +132,13 @@ def entry_text(entry: Entry) -> str:
             "when": entry.when.isoformat(),
             "who": entry.who,
             "cluster_file": str(entry.cluster_file),
+            "file_before": str(entry.file_before) if entry.file_before else None,
             "checksum": entry.checksum,
             "steps": entry.steps,
             "tells": entry.tells,
             "lines": entry.lines,
             "effect": entry.effect,
-            "files": [[str(each.path), each.was_there] for each in entry.files],
+            "files": [[str(each.path), each.was_there, each.stays] for each in entry.files],
             "state": entry.state,
             "how": entry.how,
             "ended": entry.ended.isoformat() if entry.ended else None,
@@ -152,12 +164,15 @@ def read_entry(folder: Path) -> Entry:
             when=datetime.fromisoformat(found["when"]),
             who=found["who"],
             cluster_file=Path(found["cluster_file"]),
+            file_before=Path(found["file_before"]) if found["file_before"] else None,
             checksum=found["checksum"],
             steps=tuple(found["steps"]),
             tells=tuple((int(index), str(kind)) for index, kind in found["tells"]),
             lines=tuple(found["lines"]),
             effect=found["effect"],
-            files=tuple(FileCopy(n, Path(at), bool(there)) for n, (at, there) in enumerate(found["files"])),
+            files=tuple(
+                FileCopy(n, Path(at), bool(was), bool(stays)) for n, (at, was, stays) in enumerate(found["files"])
+            ),
             state=State(found["state"]),
             how=found["how"],
             ended=datetime.fromisoformat(found["ended"]) if found["ended"] else None,

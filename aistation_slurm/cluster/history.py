@@ -27,6 +27,7 @@ from aistation_slurm.cluster.entry import (
     entry_text,
     read_entry,
 )
+from aistation_slurm.cluster.moves import Swap
 from aistation_slurm.cluster.whole import AS_ROOT, attributes, sync_folder, write_bytes
 from aistation_slurm.errors import NotPermitted, StoreError
 
@@ -76,23 +77,30 @@ class History:
 
     def last_applied(self) -> str | None:
         """Return the cluster file's text that was applied last, to its end; None where none was."""
-        done = [each for each in self.entries() if each.state is State.DONE]
-        return done[-1].spec_text() if done else None
+        done = self.last_done()
+        return done.spec_text() if done else None
 
-    def begin(self, entry: Entry, *, spec: str, files: Sequence[tuple[Path, bytes]]) -> Entry:
+    def last_done(self) -> Entry | None:
+        """Return the last apply that came to its end, or None."""
+        return next((each for each in reversed(self.entries()) if each.state is State.DONE), None)
+
+    def begin(self, entry: Entry, *, spec: str | None, files: Sequence[Swap]) -> Entry:
         """Return the entry with its number, once it is on disk whole; `files` are Slurm's files as they are to be.
 
         Raises:
             NotPermitted: it can't be written; nothing was changed.
         """
-        before = self.last_applied()
-        entries = self.entries()
+        entries, last = self.entries(), self.last_done()
+        before = last.spec_text() if last else None
         number = entries[-1].number + 1 if entries else 1
         fresh, place = self.folder / f".new-{number:04}", self.folder / f"{number:04}"
         try:
             self._make_folders(fresh)
-            entry = replace(entry, number=number, folder=place, files=tuple(_keep_files(fresh, files)))
-            write_bytes(fresh / SPEC_NEW, spec.encode())
+            kept = tuple(_keep_files(fresh, files))
+            file_before = last.cluster_file if last and before is not None else None
+            entry = replace(entry, number=number, folder=place, files=kept, file_before=file_before)
+            if spec is not None:
+                write_bytes(fresh / SPEC_NEW, spec.encode())
             if before is not None:
                 write_bytes(fresh / SPEC_OLD, before.encode())
             write_bytes(fresh / ENTRY, entry_text(entry).encode())
@@ -156,16 +164,13 @@ def note_undoing(entry: Entry, why: str) -> Entry:
     return noted
 
 
-def _keep_files(fresh: Path, files: Sequence[tuple[Path, bytes]]) -> list[FileCopy]:
-    """Copy the files as they are, and as they are to be, and return what was copied."""
+def _keep_files(fresh: Path, files: Sequence[Swap]) -> list[FileCopy]:
+    """Keep the files as they are, and as they are to be, and return what was kept."""
     kept = []
-    for number, (path, text) in enumerate(files):
-        try:
-            before: bytes | None = path.read_bytes()
-        except FileNotFoundError:
-            before = None
-        if before is not None:
-            write_bytes(fresh / f"{number}.{OLD}", before, like=attributes(path))
-        write_bytes(fresh / f"{number}.{NEW}", text)
-        kept.append(FileCopy(number, path, was_there=before is not None))
+    for number, swap in enumerate(files):
+        if swap.old is not None:
+            write_bytes(fresh / f"{number}.{OLD}", swap.old, like=attributes(swap.path))
+        if swap.new is not None:
+            write_bytes(fresh / f"{number}.{NEW}", swap.new)
+        kept.append(FileCopy(number, swap.path, was_there=swap.old is not None, stays=swap.new is not None))
     return kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -28,10 +28,12 @@ from aistation_slurm.cluster.changes import (
 )
 from aistation_slurm.cluster.desired import desired, job_qos, partition_qos
 from aistation_slurm.cluster.files import GRES, body_of, gres_to_keep, is_edited, is_ours, line_changes, wanted_files
+from aistation_slurm.cluster.history import History
 from aistation_slurm.cluster.keys import advice, lacking
 from aistation_slurm.cluster.nodes import node_complaints
 from aistation_slurm.cluster.observed import Observed, look
 from aistation_slurm.cluster.site import CONF
+from aistation_slurm.cluster.unfinished import with_unfinished
 from aistation_slurm.errors import SpecError, SpecErrors, UnsafePlan
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.model import Partition
@@ -121,7 +123,8 @@ def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: st
         SpecError: the site's slurm.conf or nodes lack what the cluster file rests on, or a name is taken.
         SlurmError: Slurm can't be asked.
     """
-    return decide(spec, look(slurm, conf_dir=conf_dir), conf_dir=conf_dir, gpu_device=gpu_device, source=source)
+    made = decide(spec, look(slurm, conf_dir=conf_dir), conf_dir=conf_dir, gpu_device=gpu_device, source=source)
+    return replace(made, changes=with_unfinished(made.changes, History(conf_dir).interrupted()))
 
 
 def decide(spec: ClusterSpec, observed: Observed, *, conf_dir: Path, gpu_device: str, source: str) -> Plan:

@@ -36,13 +36,22 @@ def beside(path: Path) -> Path:
     return place.with_name(f".{place.name}.new")
 
 
-def stage(path: Path, content: bytes) -> None:
+def stage(path: Path, content: bytes, *, kept: Path | None = None) -> None:
     """Write the file beside the one that it is to replace, with that one's owner and mode, and on disk.
+
+    `kept` is a file of the same content on the same disk: where the disk is full, it gets a second name instead.
 
     Raises:
         OSError: it can't be written; nothing of it is left.
     """
-    _fill(beside(path), content, attributes(path))
+    fresh = beside(path)
+    fresh.unlink(missing_ok=True)
+    try:
+        _fill(fresh, content, attributes(path if path.exists() or not kept else kept))
+    except OSError:
+        if kept is None:
+            raise
+        os.link(kept, fresh)
 
 
 def switch(path: Path) -> None:
@@ -57,21 +66,6 @@ def drop(paths: Iterable[Path]) -> None:
     for path in paths:
         with suppress(OSError):
             beside(path).unlink(missing_ok=True)
-
-
-def put_back(path: Path, kept: Path | None) -> None:
-    """Make the file what was kept of it, or take it away where there was none.
-
-    On a full disk, where no copy can be written, the kept file itself gets a second name: that needs no room.
-    """
-    if kept is None:
-        path.resolve().unlink(missing_ok=True)
-        return
-    try:
-        _fill(beside(path), kept.read_bytes(), attributes(kept))
-    except OSError:
-        os.link(kept, beside(path))
-    switch(path)
 
 
 def write_bytes(path: Path, content: bytes, *, like: Attributes | None = None) -> None:

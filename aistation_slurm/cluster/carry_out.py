@@ -70,6 +70,8 @@ class Wish:
     """Of the plan that was reviewed; empty: whatever the plan is."""
     force: bool = False
     canary: bool = True
+    watch: bool = True
+    """False where no node is there yet that could fall."""
     kind: str = "apply"
     undoes: int = 0
     """Of a rollback: the first apply that it takes back."""
@@ -222,7 +224,8 @@ class _Work:
     def _look_again(self, before: Health) -> list[str]:
         told = any(isinstance(each, TellController) for each in self._plan.changes)
         user = self._config.get("SlurmUser", "").partition("(")[0]
-        return look_again(self._target.slurm, before, slurm_user=user, watch=WATCH if told else 0.0)
+        watch = WATCH if told and self._wish.watch else 0.0
+        return look_again(self._target.slurm, before, slurm_user=user, watch=watch)
 
     def _outcome(self, entry: Entry, execution: Execution, notes: tuple[str, ...]) -> Outcome:
         by_hand = () if restarts_by_reconfigure(self._config) else tuple(execution.by_hand)

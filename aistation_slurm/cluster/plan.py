@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from aistation_slurm.cluster.changes import (
 from aistation_slurm.cluster.desired import desired
 from aistation_slurm.cluster.file_changes import file_changes
 from aistation_slurm.cluster.files import GRES, gres_to_keep, is_ours, wanted_files
+from aistation_slurm.cluster.history import History
 from aistation_slurm.cluster.keys import advice, lacking, misfits
 from aistation_slurm.cluster.nodes import node_complaints
 from aistation_slurm.cluster.observed import Observed, look
@@ -29,6 +30,7 @@ from aistation_slurm.cluster.refusals import refusals_of
 from aistation_slurm.cluster.site_edits import SiteEdits, wanted_edits
 from aistation_slurm.cluster.tell import told
 from aistation_slurm.cluster.touched import Jobs, with_jobs
+from aistation_slurm.cluster.unfinished import with_unfinished
 from aistation_slurm.errors import SpecError, SpecErrors, UnsafePlan
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.spec import ClusterSpec
@@ -116,7 +118,8 @@ def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: st
         SpecError: the site's slurm.conf or nodes lack what the cluster file rests on, or a name is taken.
         SlurmError: Slurm can't be asked.
     """
-    return decide(spec, look(slurm, conf_dir=conf_dir), conf_dir=conf_dir, gpu_device=gpu_device, source=source)
+    made = decide(spec, look(slurm, conf_dir=conf_dir), conf_dir=conf_dir, gpu_device=gpu_device, source=source)
+    return replace(made, changes=with_unfinished(made.changes, History(conf_dir).interrupted()))
 
 
 def decide(

@@ -9,6 +9,7 @@ from pathlib import Path
 from aistation_slurm.cluster.changes import (
     Change,
     EditLines,
+    EditLinesFirst,
     RestartController,
     RestartNodes,
     TellController,
@@ -50,7 +51,7 @@ class Execution:
         self._swaps: list[Swap] = []
         self._told: list[Change] = []
         self._tells = [each for each in plan.changes if isinstance(each, TellController | RestartNodes)]
-        self._is_told = False
+        self._is_told = self._has_written = False
         self.by_hand: list[str] = []
         """What is left to a person, as sentences."""
 
@@ -81,6 +82,8 @@ class Execution:
         match change:
             case WriteRules():
                 self._replace([swap_of(change)])
+            case EditLinesFirst():
+                self._write([change])
             case WriteFile():
                 self._write_all()
             case TellController():
@@ -92,10 +95,14 @@ class Execution:
 
     def _write_all(self) -> None:
         """Write all files but the rules at once: on every host, or on none."""
-        files = [each for each in self._files if not isinstance(each, WriteRules)]
-        if any(each.path == files[0].path for each in self._swaps):
+        if self._has_written:
             return
-        self._wait_for_qos()
+        self._has_written = True
+        tells = [change for change in self._plan.changes if isinstance(change, TellController)]
+        self._wait_for_qos(frozenset().union(*(change.qos for change in tells)))
+        self._write([each for each in self._files if not isinstance(each, WriteRules | EditLinesFirst)])
+
+    def _write(self, files: list[WriteFile]) -> None:
         _raise_if_stale(files)
         self._place.stage({each.path.name: each.text or None for each in files})
         try:
@@ -109,14 +116,12 @@ class Execution:
         self._swaps += swaps
         replace_files(swaps, conf_dir=self._conf_dir, witness=self._witness)
 
-    def _wait_for_qos(self) -> None:
+    def _wait_for_qos(self, needed: frozenset[str]) -> None:
         """Return once slurmctld knows every QOS that the files name: one that it doesn't know is fatal to it.
 
         Raises:
             SlurmUnreachable: slurmdbd did not tell it in time; no file was written.
         """
-        tells = [change for change in self._plan.changes if isinstance(change, TellController)]
-        needed = frozenset[str]().union(*(change.qos for change in tells))
         give_up = time.monotonic() + PATIENCE
         while needed and (missing := needed - self._slurm.read.loaded_qos()):
             if time.monotonic() > give_up:
@@ -125,8 +130,8 @@ class Execution:
                 raise SlurmUnreachable(text, hint=hint)
             time.sleep(0.1)
 
-    def _tell(self, change: Change) -> None:
-        self._wait_for_qos()
+    def _tell(self, change: TellController) -> None:
+        self._wait_for_qos(change.qos)
         self._told.append(change)
         self._tell_again(change)
 
@@ -149,7 +154,7 @@ class Execution:
         Raises:
             SlurmError: Slurm can't be told; the files are as they were.
         """
-        swaps = [each.back() for each in self._swaps]
+        swaps = [each.back() for each in _joined(self._swaps)]
         replace_files(swaps, conf_dir=self._conf_dir, kept=self._kept, witness=self._witness)
         self._place.back()
         for change in self._told:
@@ -179,6 +184,15 @@ def _raise_if_stale(files: list[WriteFile]) -> None:
 def swap_of(change: WriteFile) -> Swap:
     """Return the file as it stands and as it is to be: no text is no file, other than UTF-8 stays as it was read."""
     return Swap(change.path, content(change.path), _bytes(change.text) if change.text else None)
+
+
+def _joined(swaps: Sequence[Swap]) -> list[Swap]:
+    """Return one swap for each file: from what stood there first to what stands there now."""
+    joined: dict[Path, Swap] = {}
+    for each in swaps:
+        first = joined.get(each.path, each)
+        joined[each.path] = Swap(each.path, first.old, each.new)
+    return list(joined.values())
 
 
 def _bytes(text: str) -> bytes:

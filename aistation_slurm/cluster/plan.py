@@ -22,6 +22,7 @@ from aistation_slurm.cluster.changes import (
 )
 from aistation_slurm.cluster.desired import desired
 from aistation_slurm.cluster.drift import with_drift
+from aistation_slurm.cluster.entry import State
 from aistation_slurm.cluster.file_changes import file_changes
 from aistation_slurm.cluster.files import GRES, gres_to_keep, is_ours, wanted_files
 from aistation_slurm.cluster.history import History
@@ -62,7 +63,13 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Return every change as one line, and below a file's what changes in it."""
-        return [line for change in self.changes for line in _lines(change)]
+        return [line for change in self.changes for line in self.lines_of(change)]
+
+    def lines_of(self, change: Change) -> list[str]:
+        """Return one change as a line, and below it what changes in a file, and what was changed by hand."""
+        inside = [f"    {line}" for line in change.lines] if isinstance(change, WriteFile) else []
+        by_hand = [f"    ! {BY_HAND}: {said}" for said in change.by_hand]
+        return [str(change), *inside, *by_hand]
 
     def summary(self) -> str:
         """Return the last line of the plan: its name, and how much it would change."""
@@ -109,12 +116,6 @@ class Plan:
             raise UnsafePlan(text, hint="is it the right cluster file? say --force if you mean it")
 
 
-def _lines(change: Change) -> list[str]:
-    inside = [f"    {line}" for line in change.lines] if isinstance(change, WriteFile) else []
-    by_hand = [f"    ! {BY_HAND}: {said}" for said in change.by_hand]
-    return [str(change), *inside, *by_hand]
-
-
 def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: str, source: str) -> Plan:
     """Look at Slurm and return what must change there so that it is what the cluster file says.
 
@@ -129,10 +130,12 @@ def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: st
 
 
 def _last_applied(history: History) -> ClusterSpec | None:
-    """Return the cluster file as it was last applied; None where none was, or this release can't read it."""
-    done = history.last_done()
+    """Return the cluster file as it was last applied; None where nobody knows: none was, or one was not ended."""
+    entries, done = history.entries(), history.last_done()
+    if done is None or entries[-1].state not in {State.DONE, State.UNDONE}:
+        return None
     with suppress(SpecError):
-        return load_spec(done.spec_path) if done else None
+        return load_spec(done.spec_path)
     return None
 
 

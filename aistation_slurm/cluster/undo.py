@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
-from aistation_slurm.cluster.changes import TellController, WriteFile
+from aistation_slurm.cluster.changes import EditLines, RestartNodes, TellController, WriteFile
 from aistation_slurm.cluster.entry import Entry, State
 from aistation_slurm.cluster.execution import Execution
 from aistation_slurm.cluster.history import end, note_undoing
@@ -42,16 +42,13 @@ def undo(target: Target, entry: Entry, execution: Execution, why: str, say: Call
 def _accounting_back(target: Target, entry: Entry, *, ahead: bool) -> list[str]:
     """Bring back what slurmdbd had, and return what stays as it is now.
 
-    `ahead`: only what comes before the files; else all the rest.
+    `ahead`: only what comes before the files; else all that is left.
     """
     path = entry.spec_before_path
     if path is None:
         return ["QOS and accounts that it made stay, since none were applied before"]
-    plan = target.plan(load_spec(path))
-    files = [each.rank for each in plan.changes if isinstance(each, WriteFile | TellController)]
-    first = min(files, default=100)
-    for change in plan.changes:
-        is_ahead = change.rank < first
-        if change.argv() and is_ahead is ahead and not isinstance(change, TellController):
+    for change in target.plan(load_spec(path)).changes:
+        is_row = not isinstance(change, WriteFile | TellController | RestartNodes)
+        if is_row and (change.rank < EditLines.rank or not ahead):
             target.slurm.write.sacctmgr(*change.argv()[1:])
     return []

@@ -169,7 +169,8 @@ class _Work:
         return self._wish.canary and any(isinstance(each, WriteFile) for each in self._plan.changes)
 
     def _begin(self) -> Entry:
-        files = [swap_of(each) for each in self._plan.changes if isinstance(each, WriteFile)]
+        swaps = [swap_of(each) for each in self._plan.changes if isinstance(each, WriteFile)]
+        files = list({each.path: each for each in swaps}.values())  # of a file that is written twice, how it is to stay
         entry = Entry(
             kind=self._wish.kind,
             undoes=self._wish.undoes,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,18 +10,17 @@ import click
 
 from aistation_slurm.cli.cluster_apply import apply, rollback
 from aistation_slurm.cli.cluster_history import history
+from aistation_slurm.cli.plan_page import as_dict, colour, print_plan
 from aistation_slurm.cli.show import file_argument, json_option, say, show_json, show_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aistation_slurm.cluster import Plan
-    from aistation_slurm.cluster.changes import Change
     from aistation_slurm.settings import Settings
     from aistation_slurm.slurm.connect import Slurm
     from aistation_slurm.spec import ClusterSpec, Quota
 
-COLOURS = {"+": "green", "~": "yellow", "-": "red"}
 EXIT_CHANGES = 2
 
 
@@ -105,7 +103,7 @@ def plan(file: Path | None, as_json: bool, detailed_exitcode: bool) -> None:
     """
     made, _ = _plan(file)
     if as_json:
-        show_json(_as_dict(made))
+        show_json(as_dict(made))
     else:
         print_plan(made)
         if made:
@@ -166,49 +164,6 @@ def _plan(file: Path | None) -> tuple[Plan, Slurm]:
         source=str(path.absolute()),
     )
     return made, slurm
-
-
-def print_plan(made: Plan) -> None:
-    """Print the plan for a person."""
-    for line in made.lines():
-        print_line(line)
-    for note in made.notes:
-        say(f"note: {note}")
-    for refusal in made.refusals:
-        click.secho(f"refused: {refusal}", fg="red", err=True, color=colour())
-    click.echo(made.summary())
-
-
-def print_line(line: str) -> None:
-    """Print one line of a plan, in the colour of its sign."""
-    click.secho(line, fg=COLOURS.get(line.strip()[:1]), color=colour())
-
-
-def colour() -> bool | None:
-    """Return False where colour is not wanted, None where click may look at the terminal."""
-    return False if os.environ.get("NO_COLOR") else None
-
-
-def _as_dict(made: Plan) -> dict[str, object]:
-    return {
-        "checksum": made.checksum,
-        "counts": made.counts,
-        "effect": str(made.effect),
-        "changes": [_change_as_dict(each) for each in made.changes],
-        "lines": made.lines(),
-        "notes": made.notes,
-        "refusals": made.refusals,
-    }
-
-
-def _change_as_dict(change: Change) -> dict[str, object]:
-    return {
-        "sign": change.sign,
-        "text": str(change),
-        "effect": str(change.effect),
-        "jobs": change.jobs,
-        "argv": change.argv(),
-    }
 
 
 def _summary(spec: ClusterSpec) -> str:

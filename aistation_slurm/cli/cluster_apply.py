@@ -143,7 +143,7 @@ def _raise_if_other(made: Plan, checksum: str) -> None:
 
 
 def _ask(made: Plan) -> None:
-    from aistation_slurm.cli.cluster import print_plan
+    from aistation_slurm.cli.plan_page import print_plan
     from aistation_slurm.errors import UsageError
 
     print_plan(made)
@@ -169,7 +169,7 @@ class Progress:
 
     def done(self, number: int, of: int, change: Change, seconds: float) -> None:
         """Say that it is done."""
-        from aistation_slurm.cli.cluster import print_line
+        from aistation_slurm.cli.plan_page import print_line
 
         self.lines.append(str(change))
         if self._quiet:
@@ -190,7 +190,7 @@ def _shortened(line: str) -> str:
 
 
 def _show(outcome: Outcome, progress: Progress, *, as_json: bool) -> None:
-    from aistation_slurm.cli.cluster import print_plan
+    from aistation_slurm.cli.plan_page import print_plan
     from aistation_slurm.errors import StalePlan
 
     made, left = outcome.plan, outcome.left

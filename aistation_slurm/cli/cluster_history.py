@@ -63,7 +63,7 @@ def _show_all(entries: list[Entry]) -> None:
 
 
 def _show_one(entry: Entry) -> None:
-    from aistation_slurm.cli.cluster import print_line
+    from aistation_slurm.cli.plan_page import print_line
 
     for line in entry.lines:
         print_line(line)

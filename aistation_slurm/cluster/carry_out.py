@@ -169,8 +169,7 @@ class _Work:
         return self._wish.canary and any(isinstance(each, WriteFile) for each in self._plan.changes)
 
     def _begin(self) -> Entry:
-        swaps = [swap_of(each) for each in self._plan.changes if isinstance(each, WriteFile)]
-        files = list({each.path: each for each in swaps}.values())  # of a file that is written twice, how it is to stay
+        files = {each.path: swap_of(each) for each in self._plan.changes if isinstance(each, WriteFile)}
         entry = Entry(
             kind=self._wish.kind,
             undoes=self._wish.undoes,
@@ -184,7 +183,7 @@ class _Work:
             effect=str(self._plan.effect),
         )
         self._witness("before the history")
-        return self._target.history.begin(entry, spec=self._wish.text, files=files)
+        return self._target.history.begin(entry, spec=self._wish.text, files=list(files.values()))
 
     def _execute(self, entry: Entry) -> Execution:
         execution = self._execution(entry)

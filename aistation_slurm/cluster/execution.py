@@ -16,10 +16,11 @@ from aistation_slurm.cluster.changes import (
     WriteFile,
     WriteRules,
 )
+from aistation_slurm.cluster.moves import Swap
 from aistation_slurm.cluster.places import Place
 from aistation_slurm.cluster.places.handed import NothingToBring
 from aistation_slurm.cluster.plan import Plan
-from aistation_slurm.cluster.replacing import Swap, Witness, content, nobody, replace_files
+from aistation_slurm.cluster.replacing import Witness, content, nobody, replace_files
 from aistation_slurm.cluster.restart import answers, restart_controller, restart_nodes
 from aistation_slurm.errors import SlurmError, SlurmRefused, SlurmUnreachable, StalePlan
 from aistation_slurm.settings import SlurmSettings
@@ -45,10 +46,12 @@ class Execution:
         self._plan, self._slurm, self._settings, self._witness = plan, slurm, settings, witness
         self._kept, self._place = kept or {}, place or NothingToBring()
         self._files = [change for change in plan.changes if isinstance(change, WriteFile)]
+        first = self._files[0].path if self._files else Path()
+        self._conf_dir = settings.conf.parent if settings else first.parent
         self._swaps: list[Swap] = []
         self._told: list[Change] = []
         self._tells = [each for each in plan.changes if isinstance(each, TellController | RestartNodes)]
-        self._is_told = False
+        self._is_told = self._has_written = False
         self.by_hand: list[str] = []
         """What is left to a person, as sentences."""
 
@@ -77,8 +80,12 @@ class Execution:
 
     def _make(self, change: Change) -> None:
         match change:
+            case WriteRules():
+                self._replace([swap_of(change)])
+            case EditLinesFirst():
+                self._write([change])
             case WriteFile():
-                self._write(change)
+                self._write_all()
             case TellController():
                 self._tell(change)
             case RestartNodes():
@@ -86,33 +93,35 @@ class Execution:
             case _:
                 self._slurm.write.sacctmgr(*change.argv()[1:])
 
-    def _write(self, change: WriteFile) -> None:
-        """Replace the file here; every other host holds all new files by then, and takes them after the last one.
+    def _write_all(self) -> None:
+        """Write all files but the rules at once: on every host, or on none."""
+        if self._has_written:
+            return
+        self._has_written = True
+        tells = [change for change in self._plan.changes if isinstance(change, TellController)]
+        self._wait_for_qos(frozenset().union(*(change.qos for change in tells)))
+        self._write([each for each in self._files if not isinstance(each, WriteRules | EditLinesFirst)])
 
-        The rules are slurmctld's alone.
-        """
-        brought = [each for each in self._files if not isinstance(each, WriteRules)]
-        if isinstance(change, EditLines) and content(change.path) != _bytes(change.old or ""):
-            hint = "look again: aistation cluster plan"
-            raise StalePlan("was changed since the plan was made", where=str(change.path), hint=hint)
-        if not isinstance(change, EditLinesFirst):
-            self._wait_for_qos(self._plan.changes)
-        if brought and change is brought[0]:
-            self._place.stage({each.path.name: each.text or None for each in brought})
-        swap = swap_of(change)
-        self._swaps.append(swap)
-        replace_files([swap], witness=self._witness)
-        if brought and change is brought[-1]:
+    def _write(self, files: list[WriteFile]) -> None:
+        _raise_if_stale(files)
+        self._place.stage({each.path.name: each.text or None for each in files})
+        try:
+            self._replace([swap_of(each) for each in files])
             self._place.switch()
+        except BaseException:
+            self._place.drop()
+            raise
 
-    def _wait_for_qos(self, changes: Sequence[Change]) -> None:
-        """Return once slurmctld knows every QOS that these rest on: one that it doesn't know is fatal to it.
+    def _replace(self, swaps: Sequence[Swap]) -> None:
+        self._swaps += swaps
+        replace_files(swaps, conf_dir=self._conf_dir, witness=self._witness)
+
+    def _wait_for_qos(self, needed: frozenset[str]) -> None:
+        """Return once slurmctld knows every QOS that the files name: one that it doesn't know is fatal to it.
 
         Raises:
             SlurmUnreachable: slurmdbd did not tell it in time; no file was written.
         """
-        tells = [change for change in changes if isinstance(change, TellController)]
-        needed = frozenset[str]().union(*(change.qos for change in tells))
         give_up = time.monotonic() + PATIENCE
         while needed and (missing := needed - self._slurm.read.loaded_qos()):
             if time.monotonic() > give_up:
@@ -121,8 +130,8 @@ class Execution:
                 raise SlurmUnreachable(text, hint=hint)
             time.sleep(0.1)
 
-    def _tell(self, change: Change) -> None:
-        self._wait_for_qos([change])
+    def _tell(self, change: TellController) -> None:
+        self._wait_for_qos(change.qos)
         self._told.append(change)
         self._tell_again(change)
 
@@ -145,9 +154,8 @@ class Execution:
         Raises:
             SlurmError: Slurm can't be told; the files are as they were.
         """
-        swaps = [each.back() for each in reversed(self._swaps)]
-        replace_files(swaps, kept=self._kept, witness=self._witness)
-        self._place.drop()
+        swaps = [each.back() for each in _joined(self._swaps)]
+        replace_files(swaps, conf_dir=self._conf_dir, kept=self._kept, witness=self._witness)
         self._place.back()
         for change in self._told:
             self._witness(f"telling again: {change}")
@@ -166,9 +174,25 @@ class Execution:
             restart_controller(self._settings, self._slurm)
 
 
+def _raise_if_stale(files: list[WriteFile]) -> None:
+    for change in files:
+        if isinstance(change, EditLines) and content(change.path) != _bytes(change.old or ""):
+            hint = "nothing of Slurm's files was changed; look again: aistation cluster plan"
+            raise StalePlan("was changed since the plan was made", where=str(change.path), hint=hint)
+
+
 def swap_of(change: WriteFile) -> Swap:
     """Return the file as it stands and as it is to be: no text is no file, other than UTF-8 stays as it was read."""
     return Swap(change.path, content(change.path), _bytes(change.text) if change.text else None)
+
+
+def _joined(swaps: Sequence[Swap]) -> list[Swap]:
+    """Return one swap for each file: from what stood there first to what stands there now."""
+    joined: dict[Path, Swap] = {}
+    for each in swaps:
+        first = joined.get(each.path, each)
+        joined[each.path] = Swap(each.path, first.old, each.new)
+    return list(joined.values())
 
 
 def _bytes(text: str) -> bytes:

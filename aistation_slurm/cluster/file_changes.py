@@ -19,7 +19,6 @@ from aistation_slurm.cluster.effects import effect_of_gres
 from aistation_slurm.cluster.files import GRES, body_of, is_edited, is_ours, line_changes
 from aistation_slurm.cluster.keys import JOB_SUBMIT
 from aistation_slurm.cluster.observed import Observed
-from aistation_slurm.cluster.site import CONF
 from aistation_slurm.cluster.site_changes import site_changes
 from aistation_slurm.cluster.site_edits import SiteEdits
 from aistation_slurm.spec import ClusterSpec
@@ -30,7 +29,7 @@ def file_changes(
 ) -> Iterator[Change]:
     """Yield what becomes of each file: of our own, of the site's, and of the rules of submission."""
     yield from _files(texts, observed, conf_dir, spec)
-    yield from site_changes(spec, observed, edits, texts[CONF])
+    yield from site_changes(spec, observed, edits)
     yield from _rules(spec, observed, conf_dir, source, first=JOB_SUBMIT in edits.keys)
 
 

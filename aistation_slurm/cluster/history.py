@@ -27,7 +27,7 @@ from aistation_slurm.cluster.entry import (
     entry_text,
     read_entry,
 )
-from aistation_slurm.cluster.replacing import Swap
+from aistation_slurm.cluster.moves import Swap
 from aistation_slurm.cluster.whole import AS_ROOT, attributes, sync_folder, write_bytes
 from aistation_slurm.errors import NotPermitted, StoreError
 

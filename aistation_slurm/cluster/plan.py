@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +21,8 @@ from aistation_slurm.cluster.changes import (
     widest,
 )
 from aistation_slurm.cluster.desired import desired
+from aistation_slurm.cluster.drift import with_drift
+from aistation_slurm.cluster.entry import State
 from aistation_slurm.cluster.file_changes import file_changes
 from aistation_slurm.cluster.files import GRES, gres_to_keep, is_ours, wanted_files
 from aistation_slurm.cluster.history import History
@@ -33,8 +36,9 @@ from aistation_slurm.cluster.touched import Jobs, with_jobs
 from aistation_slurm.cluster.unfinished import with_unfinished
 from aistation_slurm.errors import SpecError, SpecErrors, UnsafePlan
 from aistation_slurm.slurm.connect import Slurm
-from aistation_slurm.spec import ClusterSpec
+from aistation_slurm.spec import ClusterSpec, load_spec
 
+BY_HAND = "changed by hand since the last apply"
 FEW = 3
 """So many deletions are never too many: in a small cluster every one is a large share."""
 
@@ -59,7 +63,13 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Return every change as one line, and below a file's what changes in it."""
-        return [line for change in self.changes for line in _lines(change)]
+        return [line for change in self.changes for line in self.lines_of(change)]
+
+    def lines_of(self, change: Change) -> list[str]:
+        """Return one change as a line, and below it what changes in a file, and what was changed by hand."""
+        inside = [f"    {line}" for line in change.lines] if isinstance(change, WriteFile) else []
+        by_hand = [f"    ! {BY_HAND}: {said}" for said in change.by_hand]
+        return [str(change), *inside, *by_hand]
 
     def summary(self) -> str:
         """Return the last line of the plan: its name, and how much it would change."""
@@ -106,11 +116,6 @@ class Plan:
             raise UnsafePlan(text, hint="is it the right cluster file? say --force if you mean it")
 
 
-def _lines(change: Change) -> list[str]:
-    inside = [f"    {line}" for line in change.lines] if isinstance(change, WriteFile) else []
-    return [str(change), *inside]
-
-
 def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: str, source: str) -> Plan:
     """Look at Slurm and return what must change there so that it is what the cluster file says.
 
@@ -118,8 +123,20 @@ def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: st
         SpecError: the site's slurm.conf or nodes lack what the cluster file rests on, or a name is taken.
         SlurmError: Slurm can't be asked.
     """
-    made = decide(spec, look(slurm, conf_dir=conf_dir), conf_dir=conf_dir, gpu_device=gpu_device, source=source)
-    return replace(made, changes=with_unfinished(made.changes, History(conf_dir).interrupted()))
+    observed, history = look(slurm, conf_dir=conf_dir), History(conf_dir)
+    last = _last_applied(history)
+    made = decide(spec, observed, conf_dir=conf_dir, gpu_device=gpu_device, source=source, last=last)
+    return replace(made, changes=with_unfinished(made.changes, history.interrupted()))
+
+
+def _last_applied(history: History) -> ClusterSpec | None:
+    """Return the cluster file as it was last applied; None where nobody knows: none was, or one was not ended."""
+    entries, done = history.entries(), history.last_done()
+    if done is None or entries[-1].state not in {State.DONE, State.UNDONE}:
+        return None
+    with suppress(SpecError):
+        return load_spec(done.spec_path)
+    return None
 
 
 def decide(
@@ -147,6 +164,7 @@ def decide(
     changes += told(spec, observed, edits, changes, frozenset(wanted.qos))
     jobs = Jobs(observed.jobs)
     changes = with_jobs(sorted(changes, key=lambda change: change.rank), jobs, observed)
+    changes = with_drift(changes, last, observed)
     return Plan(
         changes=tuple(changes),
         notes=tuple(_notes(spec, observed, edits)),

@@ -6,9 +6,9 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from aistation_slurm.cluster.moves import Move, Swap, moves
 from aistation_slurm.cluster.whole import AS_ROOT, beside, drop, stage, switch
 from aistation_slurm.errors import NotPermitted
 
@@ -20,19 +20,6 @@ def nobody(_: str) -> None:
     """Watch nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Swap:
-    """One file as it is, and as it is to be; None where there is none."""
-
-    path: Path
-    old: bytes | None
-    new: bytes | None
-
-    def back(self) -> Swap:
-        """Return the way back."""
-        return Swap(self.path, self.new, self.old)
-
-
 def content(path: Path) -> bytes | None:
     """Return what stands in the file; None where there is none."""
     try:
@@ -41,34 +28,36 @@ def content(path: Path) -> bytes | None:
         return None
 
 
-def replace_files(swaps: Sequence[Swap], *, kept: Mapping[Path, Path] | None = None, witness: Witness = nobody) -> None:
-    """Replace these files, in this order; `kept` are copies of what they are to be, for a disk that is full.
+def replace_files(
+    swaps: Sequence[Swap], *, conf_dir: Path, kept: Mapping[Path, Path] | None = None, witness: Witness = nobody
+) -> None:
+    """Replace these files; `kept` are copies of what they are to be, for a disk that is full.
 
     Raises:
         NotPermitted: one can't be written; those before it are replaced.
     """
-    for swap in swaps:
-        witness(f"replacing {swap.path.name}")
+    for move in moves(swaps, conf_dir=conf_dir):
+        witness(f"replacing {move.path.name}")
         try:
-            _replace(swap, (kept or {}).get(swap.path), witness)
+            _replace(move, (kept or {}).get(move.path), witness)
         except OSError as error:
-            drop([swap.path])
-            where = str(swap.path)
+            drop([move.path])
+            where = str(move.path)
             raise NotPermitted(f"can't be written ({error.strerror})", where=where, hint=AS_ROOT) from error
 
 
-def _replace(swap: Swap, kept: Path | None, witness: Witness) -> None:
-    if swap.new is None:
-        swap.path.resolve().unlink(missing_ok=True)
+def _replace(move: Move, kept: Path | None, witness: Witness) -> None:
+    if move.content is None:
+        move.path.resolve().unlink(missing_ok=True)
         return
-    before = _written(swap.path)
-    is_kept = kept is not None and content(kept) == swap.new
-    stage(swap.path, swap.new, kept=kept if is_kept else None)
-    if swap.path.suffix == ".lua":  # slurmctld reads what is newer by a whole second, no other
+    before = _written(move.path)
+    is_kept = kept is not None and content(kept) == move.content
+    stage(move.path, move.content, kept=kept if is_kept else None)
+    if move.path.suffix == ".lua":  # slurmctld reads what is newer by a whole second, no other
         newer = max(int(time.time()), before + 1)
-        os.utime(beside(swap.path), (newer, newer))
-    witness(f"staged {swap.path.name}")
-    switch(swap.path)
+        os.utime(beside(move.path), (newer, newer))
+    witness(f"staged {move.path.name}")
+    switch(move.path)
 
 
 def _written(path: Path) -> int:

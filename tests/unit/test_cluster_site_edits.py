@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from aistation_slurm.cluster import changes as c
 from aistation_slurm.cluster import policy
+from aistation_slurm.cluster.execution import swap_of
 from aistation_slurm.cluster.keys import fixed, site_keys
 from aistation_slurm.cluster.lint import Running, lint
 from aistation_slurm.cluster.lint.look import read_files
+from aistation_slurm.cluster.moves import Move, moves
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.cluster.plan import Plan, decide
 from aistation_slurm.cluster.site import read_site_conf
@@ -211,9 +213,11 @@ def test_what_can_not_be_edited_is_an_error_that_says_the_line(tmp_path):
 
 
 def test_our_file_is_there_before_the_line_that_includes_it(tmp_path):
-    kinds = [type(change) for change in plan_in(tmp_path, written(tmp_path, PLAIN)).changes]
-    assert kinds.index(c.WriteFile) < kinds.index(c.EditLinesLast) < kinds.index(c.RestartController)
-    assert kinds.index(c.WriteRulesFirst) < kinds.index(c.EditLinesLast), "slurmctld ends without job_submit.lua"
+    plan = plan_in(tmp_path, written(tmp_path, PLAIN))
+    assert [move.path.name for move in moved(plan, tmp_path)] == ["gres.conf", "aistation.conf", "slurm.conf"]
+    kinds = [type(change) for change in plan.changes]
+    assert kinds.index(c.WriteRulesFirst) < kinds.index(c.EditLines), "slurmctld ends without job_submit.lua"
+    assert kinds.index(c.WriteFile) < kinds.index(c.RestartController)
 
 
 def test_what_slurmdbd_must_count_comes_before_the_first_limit(tmp_path):
@@ -246,16 +250,7 @@ def test_a_partition_that_is_taken_over_is_in_one_file_at_any_time(tmp_path):
     site = "PartitionName=v100 Nodes=v100-[01-03]\n"
     rest = SMALL.model_copy(update={"groups": left_to_the_site(SMALL, groups=("v100",)).groups})
     carried_out(plan_in(tmp_path, written(tmp_path, PLAIN + site), rest))
-    plan = plan_in(tmp_path, looked(tmp_path))
-    assert [type(each).__name__ for each in plan.changes if isinstance(each, c.WriteFile) and each.rank < 50] == [
-        "EditLines", "WriteFile", "WriteFile", "EditLinesLast"
-    ]  # fmt: skip
-    for change in plan.changes:
-        if isinstance(change, c.WriteFile):
-            write_whole(change.path, change.text)
-            conf = read_files(tmp_path / "slurm.conf").conf
-            assert sorted(line.name for line in conf.of("PartitionName")) == ["all", "dev", "v100"]
-            assert not conf.lost
+    in_one_file_at_any_time(plan_in(tmp_path, looked(tmp_path)), tmp_path)
     assert SiteText(read_exactly(tmp_path / "slurm.conf")).original() == PLAIN + site
 
 
@@ -263,14 +258,27 @@ def test_a_partition_that_is_given_back_stands_where_it_stood(tmp_path):
     site = "PartitionName=v100 Nodes=v100-[01-03]\n"
     carried_out(plan_in(tmp_path, written(tmp_path, PLAIN + site)))
     rest = SMALL.model_copy(update={"groups": left_to_the_site(SMALL, groups=("v100",)).groups})
-    plan = plan_in(tmp_path, looked(tmp_path), rest)
-    assert not plan.refusals
-    for change in plan.changes:
-        if isinstance(change, c.WriteFile):
-            write_whole(change.path, change.text)
-            conf = read_files(tmp_path / "slurm.conf").conf
-            assert sorted(line.name for line in conf.of("PartitionName")) == ["all", "dev", "v100"]
+    job = Job(job_id=7, name="x", user="ann", partition="v100", nodes="v100-01", state=JobState.RUNNING)
+    plan = plan_in(tmp_path, looked(tmp_path, jobs=(job,)), rest)
+    assert not plan.refusals, "the partition does not go, it only stands elsewhere"
+    in_one_file_at_any_time(plan, tmp_path)
     assert site in read_exactly(tmp_path / "slurm.conf")
+
+
+def moved(plan: Plan, folder: Path) -> list[Move]:
+    files = [each for each in plan.changes if isinstance(each, c.WriteFile) and not isinstance(each, c.WriteRules)]
+    return moves([swap_of(each) for each in files], conf_dir=folder)
+
+
+def in_one_file_at_any_time(plan: Plan, folder: Path) -> None:
+    for move in moved(plan, folder):
+        if move.content is None:
+            move.path.unlink()
+        else:
+            move.path.write_bytes(move.content)
+        conf = read_files(folder / "slurm.conf").conf
+        assert sorted(line.name for line in conf.of("PartitionName")) == ["all", "dev", "v100"], move.path
+        assert not conf.lost
 
 
 def test_an_edit_that_is_not_yet_in_force_asks_for_the_restart(tmp_path):

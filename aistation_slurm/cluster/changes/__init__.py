@@ -26,7 +26,6 @@ from aistation_slurm.cluster.changes.effect import (
 from aistation_slurm.cluster.changes.files import (
     EditLines,
     EditLinesFirst,
-    EditLinesLast,
     LineEdit,
     Reconfigure,
     ReconfigureFirst,
@@ -53,7 +52,6 @@ __all__ = [
     "DeleteQos",
     "EditLines",
     "EditLinesFirst",
-    "EditLinesLast",
     "Effect",
     "LineEdit",
     "ModifyAssociations",

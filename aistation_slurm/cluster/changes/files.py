@@ -71,13 +71,6 @@ class EditLinesFirst(EditLines):
 
 
 @dataclass(frozen=True, slots=True)
-class EditLinesLast(EditLines):
-    """Edits that rest on files of ours: an Include of a file that is not there ends slurmctld."""
-
-    rank: ClassVar[int] = 44
-
-
-@dataclass(frozen=True, slots=True)
 class WriteRules(WriteFile):
     """A file of the rules of submission; once slurmctld has the groups that they speak of, and without telling it."""
 

@@ -126,7 +126,11 @@ def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: st
     observed, history = look(slurm, conf_dir=conf_dir), History(conf_dir)
     last = _last_applied(history)
     made = decide(spec, observed, conf_dir=conf_dir, gpu_device=gpu_device, source=source, last=last)
-    return replace(made, changes=with_unfinished(made.changes, history.interrupted()))
+    cut_off = history.interrupted()
+    notes = (
+        (*made.notes, f"{cut_off.told()}; the next apply finishes it, `rollback` undoes it") if cut_off else made.notes
+    )
+    return replace(made, changes=with_unfinished(made.changes, cut_off), notes=notes)
 
 
 def _last_applied(history: History) -> ClusterSpec | None:

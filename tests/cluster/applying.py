@@ -81,6 +81,13 @@ class Applying:
             env=self.station.env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Start `aistation WORDS`."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "aistation_slurm", *words],
+            env=self.station.env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
     def aistation(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `aistation WORDS`."""
         return self.station.exec([sys.executable, "-m", "aistation_slurm", *words], timeout=120)

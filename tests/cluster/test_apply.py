@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,17 +100,17 @@ def test_an_apply_that_is_killed_at_any_moment_leaves_the_old_or_the_new(applyin
         assert History(applying.conf_dir).interrupted() is None
 
 
-def test_a_plan_says_what_was_interrupted(applying):
+def test_a_plan_says_what_was_interrupted_and_what_is_still_to_be_told(applying):
     moments = applying.killed_at(0)
     applying.apply(applying.old)
-    reconfigure = next(n for n, each in enumerate(moments, start=1) if each.startswith("before ~ slurmctld"))
-    applying.killed_at(reconfigure)
+    tell = next(n for n, each in enumerate(moments, start=1) if each.startswith("before ~ slurmctld"))
+    applying.killed_at(tell)
     told = History(applying.conf_dir).interrupted().told()
     assert "was interrupted at step" in told
-    assert "~ slurmctld  reconfigure" in told
-    plan = applying.target(applying.new)
-    lines = plan.plan(plan.load()).lines()
-    assert any(line.startswith("~ slurmctld  reconfigure") for line in lines), lines
+    assert "~ slurmctld" in told
+    said = applying.aistation("cluster", "plan", str(applying.new))
+    assert any(line.startswith("~ slurmctld") for line in said.stdout.splitlines()), said.stdout
+    assert f"note: {told}; the next apply finishes it" in said.stderr
     done = applying.aistation("cluster", "apply", "--yes", "--no-canary", str(applying.new))
     assert done.returncode == 0, done.stderr
     assert told in done.stderr
@@ -194,3 +196,36 @@ def test_an_unsafe_plan_leaves_no_trace(station, applying, chen, wait_for):
     with pytest.raises(UnsafePlan):
         applying.apply(applying.new)
     assert len(History(applying.conf_dir).entries()) == entries
+
+
+def test_a_plan_that_jobs_are_in_the_way_of_is_applied_in_stages(station, applying, ann, wait_for):
+    text = applying.old.read_text()
+    applying.new.write_text(changed(text, shares=True))
+    share = ("-p", "dev", "--qos=development", "--gres=shard:1")
+    job = ann.sbatch("sleep 600", *share)
+    wait_for(lambda: station.job(job).state.is_running)
+    assert "shard" in applying.aistation("cluster", "apply", "--yes", str(applying.new)).stderr
+
+    first = applying.begin("cluster", "apply", "--staged", "--yes", "--force", "--no-canary", str(applying.new))
+    assert f"waiting for 1 job ({job})" in told(first, "waiting for")
+    assert station.node("dev-01").state.is_draining
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=30)
+    assert first.returncode == 130
+    assert "go on:     aistation cluster apply --staged" in said
+    assert station.node("dev-01").state.is_draining
+    assert station.job(job).state.is_running
+
+    second = applying.begin("cluster", "apply", "--staged", "--yes", "--force", "--no-canary", str(applying.new))
+    told(second, "waiting for")
+    ann.run("scancel", str(job))
+    _, said = second.communicate(timeout=120)
+    assert second.returncode == 0, said
+    assert "dev-01 take jobs again" in said
+    wait_for(lambda: station.node("dev-01").state.is_idle)
+    assert station.node("dev-01").shards == 4
+
+
+def told(process: subprocess.Popen[str], word: str) -> str:
+    """Return the first line with this word that the process says on stderr."""
+    return next(line for line in process.stderr if word in line)

@@ -66,6 +66,12 @@ def jobs(station, ann, chen, wait_for) -> Iterator[dict[int, tuple[object, ...]]
     assert how() == before
 
 
+def saved(station, wait_for) -> None:
+    """Return once slurmctld has saved what it knows of jobs now: what is younger dies with it."""
+    begun, state = time.time(), station.cluster.paths.state / "slurmctld" / "job_state"
+    wait_for(lambda: state.stat().st_mtime > begun)
+
+
 def spread(count: int, wanted: int) -> list[int]:
     """Return so many of the numbers from 1 to `count`, all of them where there are no more, the last one too."""
     return sorted({1 + round(n * (count - 1) / (wanted - 1)) for n in range(wanted)})
@@ -100,8 +106,9 @@ def test_an_apply_that_is_killed_at_any_moment_leaves_the_old_or_the_new(applyin
         assert History(applying.conf_dir).interrupted() is None
 
 
-def test_a_plan_says_what_was_interrupted_and_what_is_still_to_be_told(applying):
+def test_an_interrupted_apply_is_said_and_finished_also_where_slurmctld_has_died(station, applying, jobs, wait_for):
     moments = applying.killed_at(0)
+    new = applying.picture()
     applying.apply(applying.old)
     tell = next(n for n, each in enumerate(moments, start=1) if each.startswith("before ~ slurmctld"))
     applying.killed_at(tell)
@@ -111,9 +118,17 @@ def test_a_plan_says_what_was_interrupted_and_what_is_still_to_be_told(applying)
     said = applying.aistation("cluster", "plan", str(applying.new))
     assert any(line.startswith("~ slurmctld") for line in said.stdout.splitlines()), said.stdout
     assert f"note: {told}; the next apply finishes it" in said.stderr
+
+    saved(station, wait_for)
+    station.fault("kill-slurmctld")
+    said = applying.aistation("cluster", "plan", str(applying.new))
+    assert said.returncode == 1
+    assert f"{told}; the next apply puts Slurm's files back and starts it" in said.stderr
     done = applying.aistation("cluster", "apply", "--yes", "--no-canary", str(applying.new))
     assert done.returncode == 0, done.stderr
-    assert told in done.stderr
+    assert "slurmctld does not answer: put back as before" in done.stderr
+    assert applying.picture() == new
+    applying.apply(applying.old)
 
 
 def test_of_two_at_a_time_one_waits_and_is_told_for_whom(applying):
@@ -131,9 +146,8 @@ def test_of_two_at_a_time_one_waits_and_is_told_for_whom(applying):
 
 
 def test_files_that_end_slurmctld_are_taken_back_and_it_is_started(station, applying, jobs, wait_for):
-    old, begun = applying.picture(), time.time()
-    saved = station.cluster.paths.state / "slurmctld" / "job_state"
-    wait_for(lambda: saved.stat().st_mtime > begun)  # what is younger than its last save dies with slurmctld
+    old = applying.picture()
+    saved(station, wait_for)
 
     def spoil(moment: str) -> None:
         if moment.startswith("before ~ slurmctld"):

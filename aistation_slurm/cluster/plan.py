@@ -125,13 +125,10 @@ def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: st
     """
     history = History(conf_dir)
     cut_off = history.interrupted()
-    try:
-        observed = look(slurm, conf_dir=conf_dir)
-    except SlurmUnreachable as error:
-        if cut_off is None:
-            raise
+    if cut_off and not slurm.write.ping():
         hint = f"{cut_off.told()}; the next apply puts Slurm's files back and starts it"
-        raise SlurmUnreachable(error.text, where=error.where, hint=hint) from error
+        raise SlurmUnreachable("slurmctld does not answer", hint=hint)
+    observed = look(slurm, conf_dir=conf_dir)
     last = _last_applied(history)
     made = decide(spec, observed, conf_dir=conf_dir, gpu_device=gpu_device, source=source, last=last)
     notes = (

@@ -74,13 +74,6 @@ class Applying:
         assert done.returncode == (-9 if moment else 0), done.stderr
         return done.stdout.splitlines()
 
-    def waiting_at(self, moment: int) -> subprocess.Popen[str]:
-        """Start an apply of the new file that waits at that moment for a line on its stdin."""
-        return subprocess.Popen(
-            [sys.executable, str(DRIVER), str(self.new), f"SLEEP-{moment}"],
-            env=self.station.env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """Start `aistation WORDS`."""
         return subprocess.Popen(

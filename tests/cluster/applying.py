@@ -20,13 +20,22 @@ DRIVER = Path(__file__).with_name("apply_driver.py")
 FILES = ("slurm.conf", "aistation.conf", "gres.conf", "job_submit.lua", "aistation_policy.lua", "aistation_fit.lua")
 
 
-def changed(text: str) -> str:
-    """Return the small cluster's file with another quota, team, member, limit and rule."""
+PLAIN = "slurm: {profile: none}\n"
+"""With it nothing is wanted of the site's SchedulerParameters."""
+
+
+def changed(text: str, *, shares: bool = False) -> str:
+    """Return the small cluster's file with another quota, team, member, limit and rule, and with faster scheduling.
+
+    With other `shares` of a GPU too, a node's line changes, and slurmctld and a slurmd must be restarted.
+    """
     for old, new in (
         ("quota: {per_user: {gpu: 4}}", "quota: {per_user: {gpu: 3}}, max_time: 2d"),
         ("members: [ann, bob]", "members: [ann]"),
         ("  face: ", "  robot:    {description: Robots, members: [bob, eve], emergency: [eve]}\n  face: "),
         ("per_user: 2,", "per_user: 3,"),
+        ("shards_per_gpu: 4", "shards_per_gpu: 2" if shares else "shards_per_gpu: 4"),
+        (PLAIN, ""),
     ):
         assert old in text
         text = text.replace(old, new)
@@ -65,11 +74,11 @@ class Applying:
         assert done.returncode == (-9 if moment else 0), done.stderr
         return done.stdout.splitlines()
 
-    def waiting_at(self, moment: int) -> subprocess.Popen[str]:
-        """Start an apply of the new file that waits at that moment for a line on its stdin."""
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Start `aistation WORDS`."""
         return subprocess.Popen(
-            [sys.executable, str(DRIVER), str(self.new), f"SLEEP-{moment}"],
-            env=self.station.env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-m", "aistation_slurm", *words],
+            env=self.station.env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def aistation(self, *words: str) -> subprocess.CompletedProcess[str]:

@@ -228,6 +228,8 @@ class ClusterSpec(Spec):
 
     def below(self, team: str) -> tuple[Name, ...]:
         """Return the teams that have this one above them, at any distance, in the file's order."""
+        if all(each.parent != team for each in self.teams.values()):
+            return ()
         return tuple(name for name in self.teams if team in self.above(name))
 
     def above(self, team: str) -> tuple[Name, ...]:
@@ -242,8 +244,8 @@ class ClusterSpec(Spec):
 
         From 23.02 on Slurm counts an account's sub-accounts to it in AllowAccounts, before that it doesn't.
         """
-        named = self.groups[group].teams
-        return tuple(name for name in self.teams if name in named or not set(named).isdisjoint(self.above(name)))
+        named = set(self.groups[group].teams)
+        return tuple(name for name in self.teams if name in named or not named.isdisjoint(self.above(name)))
 
     def models(self) -> tuple[Word, ...]:
         """Return the GPU models of all groups once, sorted."""

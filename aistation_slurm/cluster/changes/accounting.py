@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from aistation_slurm.cluster.changes.base import Change, line, words
-from aistation_slurm.cluster.limits import Values, differences, set_words
 from aistation_slurm.slurm.marks import MARK
+from aistation_slurm.slurm.writer.limits import Values, differences, set_words
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,13 @@ class Desired:
     left_alone: frozenset[str] = frozenset()
     """Accounts that are the site's own, whoever made them."""
 
+    def above(self, account: str) -> tuple[str, ...]:
+        """Return the accounts above this one in the cluster file, as far as it names them, the nearest first."""
+        found: list[str] = []
+        while (wanted := self.accounts.get(account)) and wanted.parent is not None:
+            found.append(account := wanted.parent)
+        return tuple(found)
+
     def accounts_of(self, user: str) -> tuple[str, ...]:
         """Return the accounts that the user is to be in, in the file's order."""
         return tuple(account for account, name in self.users if name == user)

@@ -41,7 +41,7 @@ def site_keys(spec: ClusterSpec) -> dict[str, str]:
     return {
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_Core_Memory",
-        "GresTypes": "gpu,shard",
+        "GresTypes": ",".join(spec.gres_types()),
         "AccountingStorageTRES": ",".join(spec.tres()),
         "AccountingStorageEnforce": "associations,limits,qos",
         "PriorityType": "priority/multifactor",

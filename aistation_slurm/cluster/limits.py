@@ -140,7 +140,7 @@ def over_limits(spec: ClusterSpec, quotas: Quotas) -> Values:
         "MaxTRESPerAccount": tres_of(quotas.per_team, groups),
     }
     tres = {key: write_tres(read_tres(hidden.get(key, "")) | own.get(key, {})) for key in ("GrpTRES", *own)}
-    return said(**(hidden | tres | _counts(quotas.per_user, quotas.per_team)))
+    return said(**{**hidden, **tres, **_counts(quotas.per_user, quotas.per_team)})
 
 
 def _wide(before: str, value: str) -> str:

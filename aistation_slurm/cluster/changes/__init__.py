@@ -1,6 +1,7 @@
 """Every kind of change that a plan can hold: each prints itself in one line, and knows the command that makes it."""
 
 from aistation_slurm.cluster.changes.accounting import (
+    AddCoordinators,
     AddUsers,
     CreateAccounts,
     CreateQos,
@@ -8,6 +9,8 @@ from aistation_slurm.cluster.changes.accounting import (
     DeleteQos,
     ModifyAssociations,
     ModifyQos,
+    MoveAccounts,
+    RemoveCoordinators,
     RemoveUsers,
     Rights,
     SetDefaultAccount,
@@ -41,6 +44,7 @@ __all__ = [
     "RECONFIGURE",
     "RESTART_ALL",
     "RESTART_CONTROLLER",
+    "AddCoordinators",
     "AddUsers",
     "Change",
     "CreateAccounts",
@@ -52,9 +56,11 @@ __all__ = [
     "LineEdit",
     "ModifyAssociations",
     "ModifyQos",
+    "MoveAccounts",
     "Reach",
     "Reconfigure",
     "Refusal",
+    "RemoveCoordinators",
     "RemoveUsers",
     "RestartController",
     "RestartNodes",

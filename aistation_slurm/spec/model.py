@@ -263,8 +263,8 @@ class ClusterSpec(Spec):
         return tuple(sorted({group.gpu_type for group in self.groups.values()}))
 
     def gres_types(self) -> tuple[str, ...]:
-        """Return the kinds of GRES that Slurm must know."""
-        shared = {group.sharing for group in self.groups.values() if group.shards_per_gpu > 1}
+        """Return the kinds of GRES that Slurm must know for the groups that are ours."""
+        shared = {group.sharing for group in self.managed_groups().values() if group.shards_per_gpu > 1}
         return ("gpu", *sorted({"shard", *shared}, reverse=True))
 
     def tres(self) -> tuple[str, ...]:

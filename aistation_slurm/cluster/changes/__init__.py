@@ -28,14 +28,18 @@ from aistation_slurm.cluster.changes.effect import (
 )
 from aistation_slurm.cluster.changes.files import (
     EditLines,
+    EditLinesFirst,
     LineEdit,
     Reconfigure,
+    ReconfigureFirst,
     RestartController,
+    RestartControllerFirst,
     RestartNodes,
     TellController,
     WriteFile,
     WriteFilter,
     WriteRules,
+    WriteRulesFirst,
 )
 from aistation_slurm.cluster.changes.refusal import Refusal, some
 
@@ -52,6 +56,7 @@ __all__ = [
     "DeleteAccounts",
     "DeleteQos",
     "EditLines",
+    "EditLinesFirst",
     "Effect",
     "LineEdit",
     "ModifyAssociations",
@@ -59,10 +64,12 @@ __all__ = [
     "MoveAccounts",
     "Reach",
     "Reconfigure",
+    "ReconfigureFirst",
     "Refusal",
     "RemoveCoordinators",
     "RemoveUsers",
     "RestartController",
+    "RestartControllerFirst",
     "RestartNodes",
     "Rights",
     "SetDefaultAccount",
@@ -70,6 +77,7 @@ __all__ = [
     "WriteFile",
     "WriteFilter",
     "WriteRules",
+    "WriteRulesFirst",
     "restart_nodes",
     "some",
     "widest",

@@ -41,7 +41,7 @@ ASSOCIATION_LIMITS: Mapping[str, str] = {
     "max_submit_jobs_per_user": "MaxSubmitJobs",
     "max_wall": "MaxWallDurationPerJob",
 }
-_TRES = frozenset(QOS_LIMITS[field] for field in Limits.__slots__ if isinstance(getattr(NO_LIMITS, field), dict))
+TRES_KEYS = frozenset(QOS_LIMITS[field] for field in Limits.__slots__ if isinstance(getattr(NO_LIMITS, field), dict))
 
 
 def limit_values(words: Mapping[str, str], limits: Limits) -> Values:
@@ -60,7 +60,9 @@ def set_words(old: Values, new: Values) -> tuple[str, ...]:
     sacctmgr merges TRES limits: one that shall go must be named with -1 (sacctmgr(1), MaxTRES).
     """
     changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-    return tuple(f"{key}={_tres_change(old, new, key) if key in _TRES else new.get(key, NOTHING)}" for key in changed)
+    return tuple(
+        f"{key}={_tres_change(old, new, key) if key in TRES_KEYS else new.get(key, NOTHING)}" for key in changed
+    )
 
 
 def differences(old: Values, new: Values) -> str:

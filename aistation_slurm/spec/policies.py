@@ -49,7 +49,7 @@ class Calendar(Spec):
     quota: Quotas = Field(
         Quotas.model_construct(),
         description="What a user or a team may have under QOS `night`, over all groups; it takes the place of every "
-        "other quota, but for how many jobs somebody may have over all groups. Without it, all others hold at night too.",
+        "other quota, but for how many jobs somebody may have over all groups. Without it, all others hold then too.",
     )
 
     @property

@@ -10,7 +10,7 @@ import click
 
 from aistation_slurm.cli.cluster_apply import apply, rollback
 from aistation_slurm.cli.cluster_history import history
-from aistation_slurm.cli.plan_page import as_dict, colour, print_plan
+from aistation_slurm.cli.plan_page import as_dict, colour, print_plan, what_next
 from aistation_slurm.cli.show import file_argument, json_option, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def plan(file: Path | None, as_json: bool, detailed_exitcode: bool) -> None:
     else:
         print_plan(made)
         if made:
-            say(f"Nothing was changed. Carry it out: aistation cluster apply --checksum {made.checksum}")
+            say(f"Nothing was changed. {what_next(made)}")
     sys.exit(EXIT_CHANGES if made and detailed_exitcode else 0)
 
 

@@ -67,10 +67,12 @@ def print_page(made: Plan, console: Console) -> None:
 
 def section_of(change: Change) -> str:
     """Return the title under which the change stands."""
-    from aistation_slurm.cluster.changes import EditLines, RestartNodes, TellController, WriteFile
+    from aistation_slurm.cluster.changes import EditLines, RestartNodes, TellController, WriteFile, WriteRules
 
     if isinstance(change, EditLines):
         return "The site's own files"
+    if isinstance(change, WriteRules):
+        return "Rules of submission"
     if isinstance(change, WriteFile):
         return "Files"
     if isinstance(change, TellController | RestartNodes):
@@ -82,24 +84,41 @@ def _print_refusals(refusals: tuple[Refusal, ...], console: Console) -> None:
     console.print(Text("Refused", style="bold red"))
     for refusal in refusals:
         console.print(Padding(Text(f"refused, because {refusal.text}", style="red"), (0, 0, 0, 2)))
-        staged = "; `aistation cluster apply --staged` does so" if refusal.can_be_staged else ""
-        console.print(Padding(Text(f"the safe way: {refusal.safe_way}{staged}"), (0, 0, 0, 4)))
+        console.print(Padding(Text(f"the safe way: {refusal.safe_way}"), (0, 0, 0, 4)))
     console.print()
 
 
-def _row(made: Plan, change: Change, width: int) -> Table | Text:
-    text = Text()
-    for number, line in enumerate(made.lines_of(change)):
-        said = shortened(_without_effect(line, change) if number == 0 else line)
-        text.append(("\n" if number else "") + said, style=COLOURS.get(line.strip()[:1]))
-    effect = _effect(change)
-    if width < NARROW or not effect:
-        return text.append(f"  [{effect.plain}]", style="dim") if effect else text
+def _row(made: Plan, change: Change, width: int) -> Table:
+    """Return the change with what changes inside it; a long line is folded under its own beginning."""
+    first, *inside = made.lines_of(change)
+    effect, text = _effect(change), Table.grid(padding=(0, 1, 0, 0))
+    said = _line(_without_effect(first, change))
+    is_beside = bool(effect) and width >= NARROW
+    if effect and not is_beside:
+        said.append(f"  [{effect.plain}]", style="dim")
+    text.add_row(_sign(first), said)
+    for line in inside:
+        text.add_row("", _inside(line.strip()))
     table = Table.grid(expand=True, padding=(0, 0, 0, 2))
-    table.add_column(overflow="fold", ratio=1)
-    table.add_column(justify="right", overflow="fold", max_width=max(20, width // 3))
-    table.add_row(text, effect)
+    table.add_column(ratio=1)
+    if is_beside:
+        table.add_column(justify="right", overflow="fold", max_width=max(20, width // 3))
+    table.add_row(text, *([effect] if is_beside else []))
     return table
+
+
+def _inside(line: str) -> Table:
+    row = Table.grid(padding=(0, 1, 0, 0))
+    row.add_row(_sign(line), _line(line))
+    return row
+
+
+def _sign(line: str) -> Text:
+    return Text(line[:1], style=COLOURS.get(line[:1], ""))
+
+
+def _line(line: str) -> Text:
+    return Text(shortened(line[1:].strip()), style=COLOURS.get(line[:1], ""), overflow="fold")
 
 
 def _without_effect(line: str, change: Change) -> str:
@@ -130,6 +149,15 @@ def _jobs_in_brackets(change: Change) -> str:
 def shortened(line: str) -> str:
     """Return the line with long lists of names cut: five of them, and how many more there are."""
     return _LONG_LIST.sub(lambda found: f"{found[1]} and {found[2].count(',') + 1} more", line)
+
+
+def what_next(made: Plan) -> str:
+    """Return how to go on from the plan."""
+    if not made.refusals:
+        return f"Carry it out: aistation cluster apply --checksum {made.checksum}"
+    if all(refusal.can_be_staged for refusal in made.refusals):
+        return "It is refused as it is; the safe way, by itself: aistation cluster apply --staged"
+    return "It is refused as it is: go the safe way first"
 
 
 def _summary(made: Plan) -> Text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from aistation_slurm.cluster import policy
@@ -17,11 +17,12 @@ from aistation_slurm.cluster.changes import (
     WriteRulesFirst,
 )
 from aistation_slurm.cluster.effects import effect_of_gres
-from aistation_slurm.cluster.files import GRES, body_of, is_edited, is_ours, line_changes
+from aistation_slurm.cluster.files import GRES, body_of, is_edited, is_ours, line_changes, read_lines
 from aistation_slurm.cluster.keys import JOB_SUBMIT
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.cluster.site_changes import site_changes
 from aistation_slurm.cluster.site_edits import SiteEdits
+from aistation_slurm.slurm.nodelist import expand, fold
 from aistation_slurm.spec import ClusterSpec
 
 
@@ -40,7 +41,7 @@ def _files(texts: dict[str, str], observed: Observed, conf_dir: Path, spec: Clus
         if (old is None and not spec.is_ours) or (old is not None and _may_stay(old, text)):
             continue
         lines = line_changes(old or "", text)
-        effect = _gres_effect(spec, lines, observed) if name == GRES else RECONFIGURE if lines else NONE
+        effect = _gres_effect(old or "", text, observed) if name == GRES else RECONFIGURE if lines else NONE
         yield WriteFile(conf_dir / name, text, old, lines, edited=bool(old) and is_edited(old or ""), effect=effect)
 
 
@@ -71,8 +72,18 @@ def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str, *
         yield written(conf_dir / name, text, old, lines, edited=bool(old) and is_edited(old or ""))
 
 
-def _gres_effect(spec: ClusterSpec, lines: Sequence[str], observed: Observed) -> Effect:
+def _gres_effect(old: str, new: str, observed: Observed) -> Effect:
     """Return who must be restarted: a slurmd takes its GPUs from gres.conf when it starts."""
-    groups = spec.managed_groups().values()
-    lists = [group.nodes for group in groups if any(f" {group.nodes} " in f"{line} " for line in lines)]
-    return effect_of_gres(",".join(lists), observed.release) if lists else NONE
+    before, after = _gres_by_node(old), _gres_by_node(new)
+    changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
+    return effect_of_gres(fold(changed), observed.release) if changed else NONE
+
+
+def _gres_by_node(text: str) -> dict[str, frozenset[tuple[str, str]]]:
+    """Return what gres.conf says of each node, in whichever of its lines."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for line in read_lines(text).values():
+        said = {(line.name.partition(" ")[0] + key, value) for key, value in line.pairs.items() if key != "NodeName"}
+        for name in expand(line.pairs.get("NodeName", "")):
+            found.setdefault(name, set()).update(said)
+    return {name: frozenset(said) for name, said in found.items()}

@@ -13,8 +13,11 @@ from aistation_slurm.spec import ClusterSpec, GpuGroup, Quota, Quotas
 Lua = str | int | bool | Mapping[str, "Lua"] | Mapping[int, "Lua"] | list["Lua"] | None
 _PLAIN = re.compile(r"[a-z_]+")
 _KEYWORDS = frozenset(
-    ["and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in"]
-    + ["local", "nil", "not", "or", "repeat", "return", "then", "true", "until", "while"]
+    re.findall(
+        r"\w+",
+        "and break do else elseif end false for function goto if in local nil not or "
+        "repeat return then true until while",
+    )
 )
 """A group or team may be called so; goto since Lua 5.2."""
 _ROOT = 0

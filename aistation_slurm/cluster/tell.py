@@ -52,7 +52,7 @@ def told(
     elif why:
         yield Reconfigure(why, qos, effect=RECONFIGURE)
     if nodes := _restarted(effect, observed):
-        yield RestartNodes(nodes, "a slurmd takes its GPUs and GRES when it starts", effect=restart_nodes(nodes))
+        yield RestartNodes(nodes, "it takes its GPUs when it starts", effect=restart_nodes(nodes))
 
 
 def _first(effect: Effect, why: str) -> TellController:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aistation_slurm.cli.cluster_import import facts, import_
 from aistation_slurm.cli.show import json_option, say, show_json, show_table
 
 if TYPE_CHECKING:
@@ -165,21 +166,6 @@ def schema() -> None:
     show_json(ClusterSpec.model_json_schema())
 
 
-@cluster.command(name="import")
-def import_() -> None:
-    """Print a cluster file that says what the running Slurm has; changes nothing.
-
-    \b
-    Examples:
-      aistation cluster import > cluster.yaml
-      aistation cluster import | less
-    """
-    from aistation_slurm.cluster import imported
-    from aistation_slurm.slurm.connect import connect
-
-    click.echo(imported(connect()), nl=False)
-
-
 def _load(file: Path | None) -> tuple[Path, ClusterSpec]:
     from aistation_slurm.settings import load_settings
     from aistation_slurm.spec import load_spec
@@ -312,3 +298,7 @@ def _quotas(quotas: Mapping[str, Quota]) -> str:
         for what, amount in quota.said().items()
     ]
     return ", ".join(said) or "-"
+
+
+cluster.add_command(import_)
+cluster.add_command(facts)

@@ -223,7 +223,7 @@ class ClusterSpec(Spec):
     @property
     def is_ours(self) -> bool:
         """True where any group or team of it is ours to write; else nothing at all is wanted of Slurm."""
-        return any(each.is_ours for each in (*self.groups.values(), *self.teams.values()))
+        return bool(self.managed_groups() or self.managed_teams())
 
     def below(self, team: str) -> tuple[Name, ...]:
         """Return the teams that have this one above them, at any distance, in the file's order."""
@@ -249,6 +249,11 @@ class ClusterSpec(Spec):
         return tuple(sorted({group.gpu_type for group in self.groups.values()}))
 
     def tres(self) -> tuple[str, ...]:
-        """Return the TRES that Slurm must account for so that quotas see them."""
-        shared = {"gres/shard"} | {f"gres/{each.sharing}" for each in self.groups.values() if each.shards_per_gpu > 1}
-        return ("gres/gpu", *(f"gres/gpu:{each}" for each in self.models()), *sorted(shared, reverse=True))
+        """Return the TRES that Slurm must account for so that quotas of ours see them."""
+        groups = self.managed_groups().values()
+        shared = {"gres/shard"} | {f"gres/{each.sharing}" for each in groups if each.shards_per_gpu > 1}
+        limited = [self.quota, *(group.quota for group in groups)]
+        quotas = [each for both in limited for each in (both.per_user, both.per_team)]
+        quotas += [team.quota for team in self.managed_teams().values()]
+        models = {group.gpu_type for group in groups}.union(*(quota.gpu_types for quota in quotas))
+        return ("gres/gpu", *(f"gres/gpu:{each}" for each in sorted(models)), *sorted(shared, reverse=True))

@@ -16,12 +16,17 @@ FAST_START = {
     "sched_interval": "1",
 }
 JOB_SUBMIT = "JobSubmitPlugins"
-LISTS = frozenset({"GresTypes", "AccountingStorageTRES", "AccountingStorageEnforce", "SchedulerParameters", JOB_SUBMIT})
+CLI_FILTER = "CliFilterPlugins"
+LUA = frozenset({JOB_SUBMIT, CLI_FILTER})
+"""Keys that name a plugin which runs Lua of ours: its file must be there first."""
+LISTS = frozenset({"GresTypes", "AccountingStorageTRES", "AccountingStorageEnforce", "SchedulerParameters", *LUA})
 """Keys that may hold more than we ask for."""
-ADVISED = frozenset({"SchedulerParameters", "PriorityWeightAge", "PriorityWeightQOS", "EnforcePartLimits", JOB_SUBMIT})
+ADVISED = frozenset({"SchedulerParameters", "PriorityWeightAge", "PriorityWeightQOS", "EnforcePartLimits", *LUA})
 """Keys without which all works, only later or in another order, or what can never start waits for ever."""
 _AFTERWARDS = {
-    JOB_SUBMIT: " once apply has written job_submit.lua (slurmctld doesn't start without), then `scontrol reconfigure`"
+    JOB_SUBMIT: " once apply has written job_submit.lua (slurmctld doesn't start without), then `scontrol reconfigure`",
+    CLI_FILTER: " once cli_filter.lua is on every host that srun, salloc or sbatch is run on (they fail without), "
+    "then `scontrol reconfigure`",
 }
 RESTARTS = frozenset({"SelectType", "SelectTypeParameters", "GresTypes", "AccountingStorageEnforce"})
 """Keys that a reconfigure does not bring (slurm.conf(5))."""
@@ -48,6 +53,7 @@ def site_keys(spec: ClusterSpec) -> dict[str, str]:
         "EnforcePartLimits": "ALL",
         "SchedulerParameters": ",".join(f"{key}={value}" for key, value in FAST_START.items()),
         JOB_SUBMIT: "lua",
+        **({CLI_FILTER: "lua"} if spec.slurm.cli_filter else {}),
     }
 
 
@@ -87,10 +93,12 @@ def advice(
     for key, value in site_keys(spec).items():
         if key == JOB_SUBMIT and has_lua is False:
             yield f"{site.path}: this Slurm was built without Lua, so no request is made to fit when it is submitted"
+        elif key == CLI_FILTER and has_lua is False:
+            continue
         elif key in ADVISED and (fix := fixed(key, value, site.value(key))):
             yield f"{site.where(key)}: better with the line {key}={fix}{_AFTERWARDS.get(key, '')}"
         elif running and fixed(key, value, running.get(key, "")):
-            then = "run `scontrol reconfigure`" if key == JOB_SUBMIT else "restart it"
+            then = "run `scontrol reconfigure`" if key in LUA else "restart it"
             yield f"{site.where(key)}: slurmctld still runs with {key}={running.get(key, '')}; {then}"
 
 

@@ -69,7 +69,7 @@ def look(slurm: Slurm, *, conf_dir: Path) -> Observed:
         config=config,
         has_lua=has_lua,
         site=site,
-        files={name: _text(conf_dir / name) for name in (CONF, GRES, *policy.NAMES)},
+        files={name: _text(conf_dir / name) for name in (CONF, GRES, policy.FILTER, *policy.NAMES)},
         qos={each.name: each for each in qos.result()},
         accounts={each.name: each for each in accounts.result()},
         users={each.name: each for each in users.result()},

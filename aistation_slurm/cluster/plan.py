@@ -21,6 +21,7 @@ from aistation_slurm.cluster.changes import (
     Refusal,
     RemoveUsers,
     WriteFile,
+    WriteFilter,
     WriteRules,
     restart_nodes,
     some,
@@ -152,6 +153,8 @@ def complaints(spec: ClusterSpec, observed: Observed) -> Iterator[SpecError]:
     yield from lacking(spec, observed.site, has_lua=observed.has_lua)
     yield from node_complaints(spec, observed.nodes, where=str(observed.site.path))
     for name, text in observed.files.items() if spec.is_ours else ():
+        if name == policy.FILTER and not spec.slurm.cli_filter:
+            continue
         if text is not None and not is_ours(text) and name != GRES:
             where = str(observed.site.path.with_name(name))
             yield SpecError("was not written by aistation", where=where, hint=f"move it away: mv {where} {where}.site")
@@ -188,16 +191,21 @@ def _may_stay(old: str, text: str) -> bool:
 def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str) -> Iterator[WriteRules]:
     """Yield the files of job_submit.lua, which slurmctld reads again by itself; none where this Slurm has no Lua.
 
-    That one is written with any other, even as it was: slurmctld sees no change but its time.
+    That one is written with any other, even as it was: slurmctld sees no change but its time. A cli_filter.lua that the
+    cluster file no longer wants is kept, and kept right, since some host's slurm.conf may still name it.
     """
     if observed.has_lua is False or not (spec.is_ours or is_ours(observed.files.get(policy.RULES) or "site")):
         return
-    texts = policy.rules_files(spec, source=source, exempt=policy.slurm_user(observed.config))
+    has_filter = spec.slurm.cli_filter or is_ours(observed.files.get(policy.FILTER) or "site")
+    exempt = policy.slurm_user(observed.config)
+    texts = policy.rules_files(spec, source=source, exempt=exempt, with_filter=has_filter)
     changed = {name for name, text in texts.items() if body_of(observed.files.get(name) or "") != body_of(text)}
-    for name in (each for each in texts if each in changed or (changed and each == policy.RULES)):
+    is_newer = bool(changed - {policy.FILTER})
+    for name in (each for each in texts if each in changed or (is_newer and each == policy.RULES)):
         old, text = observed.files.get(name), texts[name]
         lines = policy.table_changes(old, text) if old and name == policy.TABLE else ()
-        yield WriteRules(conf_dir / name, text, old, lines, edited=bool(old) and is_edited(old or ""))
+        kind = WriteFilter if name == policy.FILTER else WriteRules
+        yield kind(conf_dir / name, text, old, lines, edited=bool(old) and is_edited(old or ""))
 
 
 def _gres_effect(spec: ClusterSpec, lines: Sequence[str]) -> Effect:

@@ -52,6 +52,11 @@ class SlurmPolicy(Spec):
         description="The scheduler's parameters: `quick-start` starts a job in under a second instead of three; `none` "
         "leaves them to the site.",
     )
+    cli_filter: bool = Field(
+        False,
+        description="True: requests of `srun` and `salloc` are made to fit too, by a `cli_filter.lua` that those "
+        "commands run. Every host that they are run on, compute nodes too, must have the file: they fail without.",
+    )
     cgroup: Cgroup | None = Field(None, description="What becomes cgroup.conf; without it, that file is the site's.")
     topology: Topology | None = Field(
         None, description="What becomes topology.conf; without it, that file is the site's."

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aistation_slurm.cluster import changes as c
+from aistation_slurm.cluster import policy
 from aistation_slurm.cluster.desired import job_qos, partition_qos
 from aistation_slurm.cluster.keys import site_keys
 from aistation_slurm.cluster.observed import Observed
@@ -196,7 +197,7 @@ def test_planning_twice_gives_the_same_plan_and_changes_nothing(six_teams):
     first, second = plan_of(six_teams, observed), plan_of(six_teams, observed)
     assert first == second
     assert first.checksum == second.checksum
-    assert first.counts == {"create": 7 + 6 + 120 + 1 + 3, "update": 2, "delete": 0}
+    assert first.counts == {"create": 7 + 6 + 120 + 1 + len(policy.NAMES), "update": 2, "delete": 0}
 
 
 def test_a_plan_right_after_apply_is_empty(six_teams):

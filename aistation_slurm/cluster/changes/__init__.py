@@ -31,6 +31,7 @@ from aistation_slurm.cluster.changes.files import (
     RestartNodes,
     TellController,
     WriteFile,
+    WriteFilter,
     WriteRules,
 )
 from aistation_slurm.cluster.changes.refusal import Refusal, some
@@ -61,6 +62,7 @@ __all__ = [
     "SetDefaultAccount",
     "TellController",
     "WriteFile",
+    "WriteFilter",
     "WriteRules",
     "restart_nodes",
     "some",

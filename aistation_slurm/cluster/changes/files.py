@@ -71,6 +71,13 @@ class WriteRules(WriteFile):
 
 
 @dataclass(frozen=True, slots=True)
+class WriteFilter(WriteRules):
+    """cli_filter.lua: there before slurm.conf names it, since srun, salloc and sbatch fail where it is missing."""
+
+    rank: ClassVar[int] = 37
+
+
+@dataclass(frozen=True, slots=True)
 class TellController(Change):
     """slurmctld is to take its files anew: the one change of a plan that tells it."""
 

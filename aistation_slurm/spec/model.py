@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr
 
 from aistation_slurm.spec.base import Short, Spec
+from aistation_slurm.spec.names import expand
 from aistation_slurm.spec.policies import (
     AlarmPolicy,
     CachePolicy,
@@ -25,11 +26,11 @@ from aistation_slurm.spec.types import (
     Names,
     NodeList,
     Size,
+    Text,
     TimeZone,
     UserName,
     UserNames,
     Word,
-    expand,
 )
 
 Use = Literal["training", "development", "both"]
@@ -129,7 +130,7 @@ class GpuGroup(Spec):
 class Team(Spec):
     """People who work together; becomes an account."""
 
-    description: str = Field("", description="What the team is, for people.")
+    description: Text = Field("", description="What the team is, for people.")
     members: UserNames = Field([], description="The Unix users in it.")
     emergency: UserNames = Field([], description="The members who may submit emergency jobs.")
     coordinators: UserNames = Field(

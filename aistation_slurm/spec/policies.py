@@ -9,7 +9,7 @@ from pydantic import Field
 
 from aistation_slurm.spec.base import Spec
 from aistation_slurm.spec.quotas import Quotas
-from aistation_slurm.spec.types import Clocks, Country, Date, Duration, Memory, MoreThanZero, Percent
+from aistation_slurm.spec.types import Clocks, Country, Date, Domain, Duration, Memory, MoreThanZero, Percent
 
 
 class IdlePolicy(Spec):
@@ -85,9 +85,8 @@ class NoticePolicy(Spec):
     """What users are told, and how. Read and checked; a later part of the product carries it out."""
 
     by: list[Literal["mail", "page", "terminal"]] = Field(["page"], description="Ways to tell somebody.")
-    mail_domain: str | None = Field(
+    mail_domain: Domain | None = Field(
         None,
-        pattern=r"^[a-z0-9][a-z0-9.-]{0,250}$",
         description="Where users have their mail, such as `example.org`: `ann` is written to as `ann@example.org`.",
     )
     before_end: Duration | None = Field(

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from aistation_slurm.spec.amounts import write_memory
 from aistation_slurm.spec.base import Short, Spec
-from aistation_slurm.spec.types import Count, Memory, Size, Word, write_memory, wrong
+from aistation_slurm.spec.names import wrong
+from aistation_slurm.spec.types import Count, Memory, Size, Word
 
 
 class StorageQuota(Spec):

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from aistation_slurm.spec.base import Spec
-from aistation_slurm.spec.types import AbsolutePath, NodeList, Word
+from aistation_slurm.spec.types import AbsolutePath, NodeList, Word, Words
 
 
 class Cgroup(Spec):
@@ -30,7 +30,7 @@ class Switch(Spec):
     """A switch of the network: it has nodes, or other switches."""
 
     nodes: NodeList | None = Field(None, description="The nodes at it, such as `gpu-[01-16]`.")
-    switches: list[Word] = Field([], description="The switches below it.")
+    switches: Words = Field([], description="The switches below it.")
 
 
 class Topology(Spec):

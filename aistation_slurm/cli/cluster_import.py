@@ -154,7 +154,7 @@ def _memory(text: str | None) -> int | None:
     from pydantic_core import PydanticCustomError
 
     from aistation_slurm.errors import UsageError
-    from aistation_slurm.spec.types import read_memory
+    from aistation_slurm.spec.amounts import read_memory
 
     try:
         return None if text is None else read_memory(text)

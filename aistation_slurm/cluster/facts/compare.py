@@ -10,7 +10,7 @@ from typing import Literal
 from aistation_slurm.cluster.facts.reading import NodeFacts
 from aistation_slurm.slurm.nodelist import fold
 from aistation_slurm.spec import ClusterSpec, GpuGroup
-from aistation_slurm.spec.types import write_memory
+from aistation_slurm.spec.amounts import write_memory
 
 Level = Literal["less", "unknown", "note"]
 SIGNS: Mapping[Level, str] = {"less": "!!", "unknown": "++", "note": "--"}

@@ -12,7 +12,7 @@ from aistation_slurm.cluster.facts.reading import NodeFacts
 from aistation_slurm.cluster.imported.words import word
 from aistation_slurm.slurm.nodelist import fold
 from aistation_slurm.spec import ClusterSpec, is_group
-from aistation_slurm.spec.types import write_memory
+from aistation_slurm.spec.amounts import write_memory
 
 _MAKERS = re.compile(r"^(?:(?:nvidia|geforce|tesla|quadro|amd|instinct|radeon)[_-]?)+")
 _SIZE = re.compile(r"[_-](?:sxm|pcie|nvl|hbm|\d+gb).*")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from aistation_slurm.errors import SlurmUnreadable, SpecError
 from aistation_slurm.slurm.nodelist import expand
 from aistation_slurm.slurm.tres import Gres, read_gres
-from aistation_slurm.spec.types import fits, read_nodes
+from aistation_slurm.spec.names import fits, read_nodes
 
 _RULE = re.compile(r"-{4,}")
 _NAMES = re.compile(r"[A-Za-z][\w.,\[\]-]*")

@@ -14,7 +14,7 @@ from aistation_slurm.cluster.imported.words import Data
 from aistation_slurm.slurm.model import Limits, Node, Partition
 from aistation_slurm.slurm.nodelist import expand, fold
 from aistation_slurm.spec import is_group
-from aistation_slurm.spec.types import write_duration, write_memory
+from aistation_slurm.spec.amounts import write_duration, write_memory
 
 MOST_GPUS, MOST_SHARES, MOST_CPUS = 64, 64, 65_533
 

@@ -8,7 +8,7 @@ from aistation_slurm.cluster.desired import DEVELOPMENT, EMERGENCY
 from aistation_slurm.cluster.imported.seen import Seen
 from aistation_slurm.cluster.imported.words import Data
 from aistation_slurm.slurm.model import Qos
-from aistation_slurm.spec.types import write_memory
+from aistation_slurm.spec.amounts import write_memory
 
 _OVER_REQUEST = re.compile(r'^  over_request = "(\w+)"', re.MULTILINE)
 

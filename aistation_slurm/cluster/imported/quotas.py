@@ -10,7 +10,7 @@ from aistation_slurm.slurm.model import Limits
 from aistation_slurm.slurm.tres import Tres, write_tres
 from aistation_slurm.slurm.units import write_duration
 from aistation_slurm.spec import is_group
-from aistation_slurm.spec.types import write_memory
+from aistation_slurm.spec.amounts import write_memory
 
 _KEYS = {"gres/gpu": "gpu", "gres/shard": "shards", "cpu": "cpu", "mem": "memory", "node": "nodes"}
 _MODEL = "gres/gpu:"

@@ -37,9 +37,9 @@ def tmp(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("imported") / "cluster.yaml"
 
 
-def imported(observed: Observed, path: Path) -> tuple[ClusterSpec, str]:
-    """Return the imported file, read back; it must load without a word."""
-    text = str(tell(Seen(observed)))
+def imported(observed: Observed, path: Path, *, before: str = "") -> tuple[ClusterSpec, str]:
+    """Return the imported file, read back; `before` is the file that was applied last."""
+    text = str(tell(Seen(observed, before=before)))
     path.write_text(text)
     return load_spec(path), text
 
@@ -63,8 +63,29 @@ def test_what_we_made_comes_back_as_it_was(name, tmp):
     found, text = imported(observed, tmp)
     assert meaning(found) == meaning(spec)
     assert not plan_of(found, observed)
-    assert "Left out" not in text
     assert "site" not in text.partition("cluster:")[2]
+    assert ("Left out: calendar: no Slurm tells the hours of QOS night" in text) == spec.calendar.has_nights
+
+
+@pytest.mark.parametrize("name", ["small", "eight-machines", "six-teams"])
+def test_what_slurm_has_no_word_for_is_taken_from_the_file_that_was_applied_last(name, tmp):
+    path = EXAMPLES / f"{name}.yaml"
+    spec = load_spec(path)
+    found, text = imported(shown(spec), tmp, before=path.read_text())
+    assert "Left out" not in text
+    assert meaning(found) == meaning(spec)
+    for key in ("timezone", "calendar", "environments"):
+        assert getattr(found, key) == getattr(spec, key)
+    assert [team.description for team in found.teams.values()] == [team.description for team in spec.teams.values()]
+    assert [group.cache for group in found.groups.values()] == [group.cache for group in spec.groups.values()]
+
+
+def test_a_file_of_another_cluster_or_of_none_that_can_be_read_is_not_remembered(tmp):
+    spec = load_spec(EXAMPLES / "small.yaml")
+    for before in ("cluster: other\ngroups: {}\n", "no: [yaml", (EXAMPLES / "six-teams.yaml").read_text()):
+        found, _ = imported(shown(spec), tmp, before=before)
+        assert found.timezone == "UTC"
+        assert not any(team.description for team in found.teams.values())
 
 
 def a_site(release: Path) -> Observed:
@@ -92,21 +113,21 @@ def test_planning_right_after_importing_what_a_real_slurm_showed_changes_nothing
     assert spec.teams["behavior"].quota == Quota(gpu=24, cpu=100, memory="500G")
     assert (spec.teams["face"].quota.jobs, spec.teams["face"].quota.submitted) == (5, 10)
     assert not spec.is_ours
-    assert "# Left out: account behavior as ours: it has our mark, but is not as we make it" in text
+    assert "# Left out: account behavior: our mark, but no QOS development of ours: left to the site" in text
     assert "# Left out: partition locked: its nodes are in group p100_shar already" in text
 
 
-def test_what_somebody_changed_by_hand_in_an_account_of_ours_is_left_to_the_site_and_said(tmp):
+def test_what_somebody_changed_by_hand_in_an_account_of_ours_is_said(tmp):
     spec = load_spec(EXAMPLES / "small.yaml")
     observed = shown(spec)
     ann = observed.associations["behavior", "ann"]
     more = replace(ann, limits=replace(ann.limits, grp_tres={"gres/gpu": 12}))
     observed = replace(observed, associations={**observed.associations, ("behavior", "ann"): more})
     found, text = imported(observed, tmp)
-    assert not plan_of(found, observed)
-    assert (found.teams["behavior"].is_ours, found.teams["face"].is_ours) == (False, True)
+    (line,) = plan_of(found, observed).lines()
+    assert line == "~ user ann  in behavior GrpTRES gres/gpu=12 -> cpu=30,gres/gpu=6,mem=60G"
+    assert f"what `plan` would change: {line}" in text
     assert found.quota.per_user.gpu == 6
-    assert "account behavior as ours" in text
 
 
 def test_a_site_beside_what_is_ours_stays_the_sites(tmp):

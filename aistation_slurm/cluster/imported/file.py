@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aistation_slurm.cluster.accounting import accounting_changes
-from aistation_slurm.cluster.changes import Change, CreateAccounts, DeleteAccounts
-from aistation_slurm.cluster.desired import desired
+from aistation_slurm.cluster.desired import DEVELOPMENT, EMERGENCY, desired
 from aistation_slurm.cluster.imported.groups import groups_of
 from aistation_slurm.cluster.imported.parts import Parts
+from aistation_slurm.cluster.imported.remembered import remembered
 from aistation_slurm.cluster.imported.seen import Remarks, Seen
 from aistation_slurm.cluster.imported.teams import qos_quotas, teams_of, unsaid_qos, users_quota
 from aistation_slurm.cluster.imported.words import WIDTH, Data, entry, section
@@ -58,31 +58,28 @@ def tell(seen: Seen) -> Imported:
     Raises:
         SpecError: no partition has a node with GPUs.
     """
-    ours = frozenset(name for name in seen.teams if seen.observed.is_our_account(name))
-    blamed: dict[str, str] = {}
-    while True:
-        draft = _draft(seen, ours)
-        changes = _changes(seen, draft.spec)
-        lost = {name: str(change) for change in changes for name in _accounts_in(change) if name in ours}
-        if not lost:
-            return draft.told([*_blame(blamed), *_drift(changes)])
-        blamed |= lost
-        ours -= lost.keys()
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    data: Mapping[str, Data]
-    spec: ClusterSpec
-    remarks: Remarks
-
-    def told(self, more: list[str]) -> Imported:
-        return Imported(self.data, (*self.remarks.lines, *more))
-
-
-def _draft(seen: Seen, ours: frozenset[str]) -> _Draft:
-    """Return the file with these teams as ours; CPUs and memory are left out of a quota where they follow from it."""
     remarks = Remarks()
+    data = _data(seen, _our_teams(seen, remarks), remarks)
+    changes = list(accounting_changes(desired(ClusterSpec.model_validate(data)), seen.observed))
+    for change in changes[:_FEW]:
+        remarks.add("what `plan` would change", str(change))
+    if len(changes) > _FEW:
+        remarks.add("what `plan` would change", f"and {len(changes) - _FEW} things more")
+    return Imported(data, tuple(remarks.lines))
+
+
+def _our_teams(seen: Seen, remarks: Remarks) -> frozenset[str]:
+    """Return the accounts that are ours: those with our mark, where the QOS stand that we make before any account."""
+    marked = frozenset(name for name in seen.teams if seen.observed.is_our_account(name))
+    missing = [name for name in (DEVELOPMENT, EMERGENCY) if not seen.observed.is_our_qos(name)]
+    if marked and missing:
+        why = f"our mark, but no QOS {' and '.join(missing)} of ours: left to the site"
+        remarks.add(f"account {', '.join(sorted(marked))}", why)
+    return frozenset() if missing else marked
+
+
+def _data(seen: Seen, ours: frozenset[str], remarks: Remarks) -> dict[str, Data]:
+    """Return the file with these teams as ours; CPUs and memory are left out of a quota where they follow from it."""
     groups = groups_of(seen, remarks)
     if not groups:
         hint = "\n".join(["does its slurm.conf say Gres=gpu:...?", *remarks.lines])
@@ -93,8 +90,7 @@ def _draft(seen: Seen, ours: frozenset[str]) -> _Draft:
     _others(seen, remarks)
     parts = Parts(seen, groups, teams, quotas)
     briefest = ClusterSpec.model_validate(parts.data(frozenset(parts.slots())))
-    data = parts.data(parts.following(briefest))
-    return _Draft(data, ClusterSpec.model_validate(data), remarks)
+    return remembered(seen, parts.data(parts.following(briefest)), remarks)
 
 
 def _quotas(
@@ -110,27 +106,3 @@ def _others(seen: Seen, remarks: Remarks) -> None:
     unsaid_qos(seen, remarks)
     for row in seen.narrow:
         remarks.add(f"{row.user or 'account'} in {row.account}", f"limits in partition {row.partition} alone")
-
-
-def _changes(seen: Seen, spec: ClusterSpec) -> list[Change]:
-    """Return what planning with the file would change in slurmdbd."""
-    return list(accounting_changes(desired(spec), seen.observed))
-
-
-def _accounts_in(change: Change) -> tuple[str, ...]:
-    """Return the accounts that a change is about, if any."""
-    if isinstance(change, (CreateAccounts, DeleteAccounts)):
-        return change.names
-    account = getattr(change, "account", "")
-    return (account,) if account else ()
-
-
-def _blame(blamed: Mapping[str, str]) -> list[str]:
-    return [
-        f"account {name} as ours: it has our mark, but is not as we make it ({line})" for name, line in blamed.items()
-    ]
-
-
-def _drift(changes: list[Change]) -> list[str]:
-    said = [f"what `plan` would change: {change}" for change in changes[:_FEW]]
-    return [*said, f"and {len(changes) - _FEW} changes more"] if len(changes) > _FEW else said

@@ -12,7 +12,14 @@ from aistation_slurm.slurm.units import write_duration
 from aistation_slurm.spec import is_group
 from aistation_slurm.spec.amounts import write_memory
 
-_KEYS = {"gres/gpu": "gpu", "gres/shard": "shards", "cpu": "cpu", "mem": "memory", "node": "nodes"}
+_KEYS = {
+    "gres/gpu": "gpu",
+    "gres/shard": "shards",
+    "gres/mps": "shards",
+    "cpu": "cpu",
+    "mem": "memory",
+    "node": "nodes",
+}
 _MODEL = "gres/gpu:"
 MODELS = "gpu_types"
 DERIVED = ("cpu", "memory")

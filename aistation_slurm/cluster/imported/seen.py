@@ -40,6 +40,8 @@ class Seen:
     observed: Observed
     narrow: Sequence[Association] = ()
     """Associations that hold in one partition alone."""
+    before: str = ""
+    """The cluster file that was applied last, where that is known."""
 
     @property
     def cluster(self) -> str:

@@ -7,6 +7,7 @@ from aistation_slurm.spec.load import load_spec
 from aistation_slurm.spec.model import CacheDisk, ClusterSpec, Defaults, GpuGroup, Team
 from aistation_slurm.spec.names import fits, read_name, read_user, read_word
 from aistation_slurm.spec.policies import (
+    NIGHT,
     AlarmPolicy,
     CachePolicy,
     Calendar,
@@ -26,6 +27,7 @@ is_user = partial(fits, read_user)
 """True where the text can be the name of a user."""
 
 __all__ = [
+    "NIGHT",
     "AlarmPolicy",
     "CacheDisk",
     "CachePolicy",

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from aistation_slurm.spec.shown import shown, stranger
 
+ROOT = "root"
 MAX_NODES = 100_000
 """A longer node list is taken for a slip of the finger before it fills the memory."""
 
@@ -53,6 +54,11 @@ def read_name(text: str) -> str:
         hint = f"write {better!r}" if better else "use a-z, 0-9, _ . and -, at most 40"
         raise wrong(f"{shown(text)} is no name that Slurm takes", stranger(text) or hint)
     return text
+
+
+def read_parent(text: str) -> str:
+    """Return the name of the team above another one; root is above all."""
+    return text if text == ROOT else read_name(text)
 
 
 def read_word(text: str) -> str:

@@ -11,6 +11,9 @@ from aistation_slurm.spec.base import Spec
 from aistation_slurm.spec.quotas import Quotas
 from aistation_slurm.spec.types import Clocks, Country, Date, Domain, Duration, Memory, MoreThanZero, Percent
 
+NIGHT = "night"
+"""The QOS of jobs that run while people are away."""
+
 
 class IdlePolicy(Spec):
     """What happens to a development environment that nobody uses."""

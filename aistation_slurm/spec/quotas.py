@@ -42,7 +42,7 @@ class Quota(Spec):
     shards: Count | None = Field(None, description="Shares of GPUs, in groups that share them.")
     cpu: Count | None = Field(None, description="CPUs.")
     memory: Memory | None = Field(None, description="Memory, such as `512G`.")
-    nodes: Count | None = Field(None, description="Nodes that jobs run on; one counts once for each job on it.")
+    nodes: Count | None = Field(None, description="Nodes that jobs run on; one with several jobs counts once.")
     jobs: Count | None = Field(None, description="Running jobs.")
     submitted: Count | None = Field(None, description="Running and waiting jobs; one more is refused.")
     storage: dict[Word, Storage] = Field(

@@ -25,6 +25,7 @@ from aistation_slurm.spec.names import (
     read_domain,
     read_name,
     read_nodes,
+    read_parent,
     read_path,
     read_text,
     read_user,
@@ -35,6 +36,7 @@ _AMOUNT = r"^\d+(\.\d+)? ?[MGTPmgtp](i?B)?$"
 
 Name = Annotated[str, AfterValidator(read_name)]
 Word = Annotated[str, AfterValidator(read_word)]
+ParentName = Annotated[str, AfterValidator(read_parent)]
 UserName = Annotated[str, AfterValidator(read_user)]
 NodeList = Annotated[str, AfterValidator(read_nodes)]
 Names = Annotated[list[Name], AfterValidator(no_repeats("name"))]

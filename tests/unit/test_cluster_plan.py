@@ -150,6 +150,7 @@ def qos_of(name: str, values: dict[str, str]) -> Qos:
         preempt_mode=values.get("PreemptMode", "cluster"),
         flags=tuple(filter(None, values.get("Flags", "").split(","))),
         limits=Limits(
+            grp_tres=read_tres(values.get("GrpTRES", "")),
             max_tres_per_user=read_tres(values.get("MaxTRESPerUser", "")),
             max_tres_per_account=read_tres(values.get("MaxTRESPerAccount", "")),
             max_tres_per_job=read_tres(values.get("MaxTRESPerJob", "")),

@@ -160,7 +160,8 @@ OPTIONS = st.fixed_dictionaries(
 FIELDS = {
     "ntasks": "num_tasks", "ntasks-per-node": "ntasks_per_node", "cpus-per-task": "cpus_per_task",
     "partition": "partition", "gpus": "tres_per_job", "gpus-per-node": "tres_per_node", "gres": "tres_per_node",
-    "gpus-per-task": "tres_per_task", "cpus-per-gpu": "cpus_per_tres", "mem-per-gpu": "mem_per_tres", "mem": "min_mem_per_node",
+    "gpus-per-task": "tres_per_task", "cpus-per-gpu": "cpus_per_tres", "mem-per-gpu": "mem_per_tres",
+    "mem": "min_mem_per_node",
 }  # fmt: skip
 
 

@@ -10,8 +10,9 @@ from aistation_slurm.cluster.imported.entry import Entry
 from aistation_slurm.cluster.imported.ours import ours
 from aistation_slurm.cluster.imported.seen import Seen
 from aistation_slurm.cluster.imported.words import Data
-from aistation_slurm.cluster.limits import Values, association_values, qos_values
+from aistation_slurm.cluster.limits import association_values, qos_values
 from aistation_slurm.slurm.model import Association
+from aistation_slurm.slurm.writer.limits import Values
 from aistation_slurm.spec import ClusterSpec
 
 _LIMITS = {"per_user": "MaxTRESPerUser", "per_team": "MaxTRESPerAccount"}

@@ -5,6 +5,7 @@ its slurmctld runs with the site's `slurm.conf` in the place of our nodes and pa
 carried out. The site's nodes have no slurmd. Then each question of an import is asked once.
 """
 
+import re
 import shlex
 import subprocess
 import sys
@@ -40,10 +41,14 @@ def main() -> None:
     for name in sys.argv[2:]:
         forget(slurm)
         lines = [line for line in kept.splitlines(keepends=True) if not line.startswith(OURS)]
-        settings.conf.write_text("".join(lines) + (HERE / name / "slurm.conf").read_text())
+        own = (HERE / name / "slurm.conf").read_text()
+        # A limit needs its TRES, which slurmctld makes; a partition's QOS must be there when slurmctld starts.
+        settings.conf.write_text("".join(lines) + re.sub(r" QOS=\S+", "", own))
         restart(cluster)
         for line in (HERE / name / "accounting.sh").read_text().splitlines():
             subprocess.run(shlex.split(line), env=cluster.env(), check=True, timeout=60)
+        settings.conf.write_text("".join(lines) + own)
+        restart(cluster)
         runner = LocalRunner(slurm_conf=settings.conf, bin=settings.bin)
         for question, ask in ASKED.items():
             record(HERE / name / f"{question}.txt", runner, ask().argv)

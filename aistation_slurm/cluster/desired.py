@@ -124,8 +124,9 @@ def _job_qos_rows(spec: ClusterSpec) -> list[WantedQos]:
     # Development environments are not preempted: an active one is never stopped.
     preempt = NORMAL
     if spec.calendar.has_nights:
-        flags = {"Flags": f"{DENY},{OVER}"}
-        rows.append(WantedQos(NIGHT, {**flags, **over_limits(spec, spec.calendar.quota)}, at_first=CLOSED))
+        quota = spec.calendar.quota
+        own = {"Flags": f"{DENY},{OVER}", **over_limits(spec, quota)} if quota else {"Flags": DENY}
+        rows.append(WantedQos(NIGHT, own, at_first=CLOSED))
         preempt = f"{NIGHT},{NORMAL}"
     over = {"Flags": OVER, **over_limits(spec, Quotas())} if spec.emergency.over_quota else {}
     rows.append(WantedQos(EMERGENCY, {"Priority": "1000", "Preempt": preempt, "PreemptMode": "requeue", **over}))

@@ -125,7 +125,7 @@ def development_limits(spec: ClusterSpec) -> Values:
 
 
 def over_limits(spec: ClusterSpec, quotas: Quotas) -> Values:
-    """Return the limits of a QOS that puts these quotas in the place of all others but those of how many jobs.
+    """Return the limits of a QOS that puts these quotas in the place of all others, but for totals of how many jobs.
 
     With OverPartQOS a job's QOS hides those limits of a partition's QOS that it has itself, and any QOS hides the
     same GrpTRES of an association (slurmctld, acct_policy.c). So it has all of them, wide where nothing is said.

@@ -37,7 +37,7 @@ def table_text(spec: ClusterSpec, *, exempt: int | None = None, users: bool = Fa
         "exempt": dict.fromkeys(sorted({_ROOT, *([] if exempt is None else [exempt])}), True),
         "user": _quota(spec.quota.per_user, user_limits(spec).get("GrpTRES", "")),
         "development": _development(spec),
-        "night": _both(spec.calendar.quota) if spec.calendar.has_nights else None,
+        "night": _both(spec.calendar.quota) if spec.calendar.has_nights and spec.calendar.quota else None,
         "over_quota": True if spec.emergency.over_quota else None,
         "order": list(groups),
         "users": _users(spec) if users else None,

@@ -47,7 +47,9 @@ class Calendar(Spec):
         [], description="Saturdays, Sundays and holidays on which people work nevertheless, such as `[2026-10-10]`."
     )
     quota: Quotas = Field(
-        Quotas.model_construct(), description="What a user or a team may have under QOS `night`, over all groups."
+        Quotas.model_construct(),
+        description="What a user or a team may have under QOS `night`, over all groups; it takes the place of every "
+        "other quota, but for how many jobs somebody may have over all groups. Without it, all others hold then too.",
     )
 
     @property
@@ -60,7 +62,9 @@ class EmergencyPolicy(Spec):
     """What an emergency job may do beyond starting first."""
 
     over_quota: bool = Field(
-        False, description="True: what a group's quota allows does not hold for emergency jobs. Else it does."
+        False,
+        description="True: no quota holds for emergency jobs, but for how many jobs somebody may have over all groups. "
+        "Else all do.",
     )
 
 

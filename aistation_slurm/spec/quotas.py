@@ -70,3 +70,6 @@ class Quotas(Spec):
 
     per_user: Quota = Field(Quota.model_construct(), description="What one user may have.")
     per_team: Quota = Field(Quota.model_construct(), description="What all members of one team may have together.")
+
+    def __bool__(self) -> bool:
+        return bool(self.per_user or self.per_team)

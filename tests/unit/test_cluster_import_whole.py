@@ -52,8 +52,13 @@ def shown(spec: ClusterSpec, observed: Observed | None = None) -> Observed:
 
 
 def meaning(spec: ClusterSpec) -> tuple[object, ...]:
-    """Return all that the cluster file wants of Slurm."""
-    return desired(spec), wanted_files(spec, gpu_device="/dev/nvidia", source="x"), table_text(spec)
+    """Return all that the cluster file wants of Slurm; a weight of 1 is what every account has."""
+    teams = {name: team.model_copy(update={"weight": team.weight or 1}) for name, team in spec.teams.items()}
+    return (
+        desired(spec.model_copy(update={"teams": teams})),
+        wanted_files(spec, gpu_device="/dev/nvidia", source="x"),
+        table_text(spec),
+    )
 
 
 @pytest.mark.parametrize("name", ["small", "eight-machines", "six-teams"])

@@ -90,7 +90,8 @@ def _data(seen: Seen, ours: frozenset[str], remarks: Remarks) -> dict[str, Data]
     _others(seen, remarks)
     parts = Parts(seen, groups, teams, quotas)
     briefest = ClusterSpec.model_validate(parts.data(frozenset(parts.slots())))
-    return remembered(seen, parts.data(parts.following(briefest)), remarks)
+    data = remembered(seen, parts.data(parts.following(briefest)), remarks)
+    return {key: data[key] for key in ClusterSpec.model_fields if key in data}
 
 
 def _quotas(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +11,7 @@ from pathlib import Path
 from aistation_slurm.cluster import policy
 from aistation_slurm.cluster.desired import partition_qos
 from aistation_slurm.cluster.files import Line, is_ours, read_lines
+from aistation_slurm.cluster.history import last_applied
 from aistation_slurm.cluster.observed import Observed, look
 from aistation_slurm.cluster.site import CONF, SiteConf
 from aistation_slurm.slurm.connect import Slurm
@@ -18,6 +20,9 @@ from aistation_slurm.spec import is_name
 
 ROOT = "root"
 """Slurm's own account and user, which belong to no team."""
+
+
+_TEAM_LINE = re.compile(r'^    (?:\["([^"]+)"\]|(\w+)) = ', re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -55,8 +60,9 @@ class Seen:
 
     @cached_property
     def teams(self) -> Mapping[str, Association]:
-        """The accounts that can be teams, by name."""
-        return {row.account: row for row in self.rows if not row.user and is_name(row.account)}
+        """The accounts that can be teams, by name: in the order of our table, then parents before their children."""
+        rows = [row for row in self.rows if not row.user and is_name(row.account)]
+        return {row.account: row for row in sorted(rows, key=lambda row: self.place(row.account))}
 
     @cached_property
     def our_lines(self) -> Mapping[str, Line]:
@@ -69,6 +75,12 @@ class Seen:
         """The text of our own table of rules, or nothing."""
         text = self.observed.files.get(policy.TABLE) or ""
         return text if is_ours(text) else ""
+
+    def place(self, team: str) -> int:
+        """Return where our table of rules has the team; those that it has not come behind."""
+        _, _, block = self.our_rules.partition("\n  teams = {\n")
+        names = [quoted or plain for quoted, plain in _TEAM_LINE.findall(block)]
+        return names.index(team) if team in names else len(names)
 
     def members(self, account: str) -> list[Association]:
         """Return the rows of the account's users, root aside."""
@@ -94,7 +106,8 @@ def look_at(slurm: Slurm, conf_dir: Path | None = None) -> Seen:
     is_here = conf_dir is not None and (conf_dir / "slurm.conf").is_file()
     observed = look(slurm, conf_dir=conf_dir) if conf_dir and is_here else _look_from_afar(slurm)
     rows = slurm.read.associations(observed.cluster)
-    return Seen(observed, tuple(row for row in rows if row.partition))
+    before = last_applied(conf_dir) if conf_dir and is_here else None
+    return Seen(observed, tuple(row for row in rows if row.partition), before or "")
 
 
 def _look_from_afar(slurm: Slurm) -> Observed:

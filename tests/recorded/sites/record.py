@@ -41,7 +41,7 @@ def main() -> None:
     for name in sys.argv[2:]:
         forget(slurm)
         lines = [line for line in kept.splitlines(keepends=True) if not line.startswith(OURS)]
-        own = (HERE / name / "slurm.conf").read_text()
+        own = resolvable((HERE / name / "slurm.conf").read_text())
         # A limit needs its TRES, which slurmctld makes; a partition's QOS must be there when slurmctld starts.
         settings.conf.write_text("".join(lines) + re.sub(r" QOS=\S+", "", own))
         restart(cluster)
@@ -52,6 +52,11 @@ def main() -> None:
         runner = LocalRunner(slurm_conf=settings.conf, bin=settings.bin)
         for question, ask in ASKED.items():
             record(HERE / name / f"{question}.txt", runner, ask().argv)
+
+
+def resolvable(text: str) -> str:
+    """Return the site's lines with an address for each node: slurmctld looks for a minute for those that nobody knows."""
+    return re.sub(r"^(NodeName=(?!DEFAULT)\S+)", r"\1 NodeAddr=127.0.0.1 NodeHostname=localhost", text, flags=re.MULTILINE)
 
 
 def forget(slurm) -> None:

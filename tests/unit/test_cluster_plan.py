@@ -63,7 +63,7 @@ def nodes_of(spec: ClusterSpec) -> list[Node]:
             memory=group.memory,
             gres=(
                 Gres(name="gpu", type=group.gpu_type, count=group.gpus_per_node),
-                *([Gres(name="shard", count=group.shards_per_node)] if group.shards_per_node else []),
+                *([Gres(name=group.sharing, count=group.shards_per_node)] if group.shards_per_node else []),
             ),
         )
         for group in spec.groups.values()

@@ -21,6 +21,9 @@ AistationError
           . InvalidRequest a value that Slurm can't take
   + UnsafePlan             the plan would take away more than is wise
   + StalePlan              what was reviewed is not what would be applied
+  + StorageError           storage quotas could not be asked or set
+      - StorageUnusable    the file system has no quotas, or they can't be reached from here
+      - StorageRefused     its tool answered, and refused
   + StoreError             our own tables can't be used
   + MungeError             munge could not be used
       - MungeUnreachable   munged does not answer, or is not installed
@@ -139,6 +142,18 @@ class UnsafePlan(AistationError):
 
 class StalePlan(AistationError):
     """What was reviewed is not what would be applied."""
+
+
+class StorageError(AistationError):
+    """Storage quotas could not be asked or set."""
+
+
+class StorageUnusable(StorageError):
+    """The file system has no quotas, or they can't be reached from this machine."""
+
+
+class StorageRefused(StorageError):
+    """The file system's tool answered, and refused."""
 
 
 class StoreError(AistationError):

@@ -12,10 +12,12 @@ import click
 from aistation_slurm.cli.show import json_option, say, show_json, show_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aistation_slurm.cluster import Plan
     from aistation_slurm.settings import Settings
     from aistation_slurm.slurm.connect import Slurm
-    from aistation_slurm.spec import ClusterSpec
+    from aistation_slurm.spec import ClusterSpec, Quota
 
 COLOURS = {"+": "green", "~": "yellow", "-": "red"}
 EXIT_CHANGES = 2
@@ -272,7 +274,7 @@ def _group_rows(spec: ClusterSpec) -> list[tuple[object, ...]]:
             group.shards_per_gpu if group.shards_per_gpu > 1 else "-",
             group.use,
             ",".join(group.teams) or "all",
-            _quotas(group.quota.model_dump(exclude_none=True)),
+            _quotas(dict(group.quota)),
         )
         for name, group in spec.groups.items()
     ]
@@ -284,15 +286,17 @@ def _team_rows(spec: ClusterSpec) -> list[tuple[object, ...]]:
             name,
             len(team.members),
             ",".join(team.emergency) or "-",
-            _quotas({"team": team.quota.model_dump(exclude_none=True), **spec.quota.model_dump(exclude_none=True)}),
+            _quotas({"team": team.quota, **dict(spec.quota)}),
             team.description,
         )
         for name, team in spec.teams.items()
     ]
 
 
-def _quotas(quotas: dict[str, dict[str, object]]) -> str:
+def _quotas(quotas: Mapping[str, Quota]) -> str:
     said = [
-        f"{what}={amount} {who.replace('_', ' ')}" for who, quota in quotas.items() for what, amount in quota.items()
+        f"{what}={amount} {who.replace('_', ' ')}"
+        for who, quota in quotas.items()
+        for what, amount in quota.said().items()
     ]
     return ", ".join(said) or "-"

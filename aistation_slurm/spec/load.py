@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from aistation_slurm.spec.checks import check, suspicions
+from aistation_slurm.spec.checks import check
 from aistation_slurm.spec.complaints import as_error, from_pydantic, raise_all
 from aistation_slurm.spec.model import ClusterSpec, Defaults
 from aistation_slurm.spec.source import Path_, Problem, Source, read_source
+from aistation_slurm.spec.suspicions import suspicions
 
 
 def load_spec(path: Path) -> ClusterSpec:

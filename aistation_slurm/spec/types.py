@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated
 
 from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 MAX_NODES = 100_000
 """A longer node list is taken for a slip of the finger before it fills the memory."""
+MAX_COUNT = 1_000_000_000
+"""More than any cluster has of anything, and far from where Slurm's own numbers end (32 bits)."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
@@ -24,6 +26,9 @@ _MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?([MGT])(?:i?B)?", re.IGNORECASE)
 _MIB = {"M": 1, "G": 1024, "T": 1024**2}
 _DURATION = re.compile(r"(?:(\d+)d)? ?(?:(\d+)h)? ?(?:(\d+)m)? ?(?:(\d+)s)?")
 _SLURM_TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_PATH = re.compile(r"(?:/[A-Za-z0-9_.-]+)+/?|/")
 _CLOCKS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 
 
@@ -154,6 +159,31 @@ def read_clocks(text: str) -> str:
     return text
 
 
+def read_date(value: object) -> date:
+    """Return `2026-12-24` as a date."""
+    if isinstance(value, date):
+        return value
+    text = value if isinstance(value, str) else ""
+    try:
+        return date.fromisoformat(text if _DATE.fullmatch(text) else "")
+    except ValueError as error:
+        raise wrong(f"{value!r} is no day of the calendar", "write it as 2026-12-24") from error
+
+
+def read_country(text: str) -> str:
+    """Return the two letters of a country."""
+    if not _COUNTRY.fullmatch(text):
+        raise wrong(f"{text!r} is no country", "write its two letters, such as CN or DE")
+    return text
+
+
+def read_path(text: str) -> str:
+    """Return the absolute path of a folder, of letters that need no quotes anywhere."""
+    if not _PATH.fullmatch(text) or ".." in text.split("/"):
+        raise wrong(f"{text!r} is no absolute path", "write it as /home, of letters, digits and _ . -")
+    return text.rstrip("/") or "/"
+
+
 def read_timezone(text: str) -> str:
     """Return the name of a time zone that this machine knows."""
     from zoneinfo import ZoneInfo  # noqa: PLC0415  5 ms, for one key
@@ -196,5 +226,18 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "examples": ["4h", "1d12h", "1-12:00:00"]}),
 ]
 Minutes = Annotated[Duration, AfterValidator(whole_minutes)]
+Size = Memory
+"""An amount on a disk, in MiB; written as memory is."""
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+MoreThanZero = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Percent = Annotated[int, Field(ge=0, le=100)]
 Clocks = Annotated[str, AfterValidator(read_clocks)]
 TimeZone = Annotated[str, AfterValidator(read_timezone)]
+Country = Annotated[str, AfterValidator(read_country)]
+AbsolutePath = Annotated[str, AfterValidator(read_path)]
+Date = Annotated[
+    date,
+    BeforeValidator(read_date),
+    PlainSerializer(date.isoformat),
+    WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-12-24"]}),
+]

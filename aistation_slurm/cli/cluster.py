@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aistation_slurm.cluster import Plan
+    from aistation_slurm.cluster.changes import Change
     from aistation_slurm.settings import Settings
     from aistation_slurm.slurm.connect import Slurm
     from aistation_slurm.spec import ClusterSpec, Quota
@@ -232,8 +233,8 @@ def _print(made: Plan) -> None:
         _print_line(line)
     for note in made.notes:
         say(f"note: {note}")
-    for blocker in made.blockers:
-        click.secho(f"refused: {blocker}", fg="red", err=True, color=_colour())
+    for refusal in made.refusals:
+        click.secho(f"refused: {refusal}", fg="red", err=True, color=_colour())
     click.echo(made.summary())
 
 
@@ -250,10 +251,21 @@ def _as_dict(made: Plan) -> dict[str, object]:
     return {
         "checksum": made.checksum,
         "counts": made.counts,
-        "changes": [{"sign": each.sign, "text": str(each), "argv": each.argv()} for each in made.changes],
+        "effect": str(made.effect),
+        "changes": [_change_as_dict(each) for each in made.changes],
         "lines": made.lines(),
         "notes": made.notes,
-        "blockers": made.blockers,
+        "refusals": made.refusals,
+    }
+
+
+def _change_as_dict(change: Change) -> dict[str, object]:
+    return {
+        "sign": change.sign,
+        "text": str(change),
+        "effect": str(change.effect),
+        "jobs": change.jobs,
+        "argv": change.argv(),
     }
 
 

@@ -11,13 +11,20 @@ from pathlib import Path
 from aistation_slurm.cluster import policy
 from aistation_slurm.cluster.accounting import accounting_changes, strangers
 from aistation_slurm.cluster.changes import (
+    NONE,
+    RECONFIGURE,
     Change,
     DeleteAccounts,
     DeleteQos,
+    Effect,
     Reconfigure,
+    Refusal,
     RemoveUsers,
     WriteFile,
     WriteRules,
+    restart_nodes,
+    some,
+    widest,
 )
 from aistation_slurm.cluster.desired import desired, job_qos, partition_qos
 from aistation_slurm.cluster.files import GRES, body_of, gres_to_keep, is_edited, is_ours, line_changes, wanted_files
@@ -44,7 +51,7 @@ class Plan:
     """What would be better, but is not ours to change."""
     existing: int = 0
     """How many accounts, users and QOS of ours there are now."""
-    blockers: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
     """Why the plan must not be carried out now, whoever wants it: a job would be killed."""
 
     def __bool__(self) -> bool:
@@ -76,6 +83,11 @@ class Plan:
         return {"create": found["+"], "update": found["~"], "delete": found["-"]}
 
     @property
+    def effect(self) -> Effect:
+        """The effect of all its changes together."""
+        return widest(change.effect for change in self.changes)
+
+    @property
     def checksum(self) -> str:
         """Names the plan, so that what was reviewed is what is applied."""
         texts = [change.text for change in self.changes if isinstance(change, WriteFile)]
@@ -87,10 +99,9 @@ class Plan:
         Raises:
             UnsafePlan: a job would be killed; or, without `force`, more than `share` of what exists would be deleted.
         """
-        if self.blockers:
-            raise UnsafePlan(
-                self.blockers[0], hint="\n".join([*self.blockers[1:], "wait for those jobs, or cancel them"])
-            )
+        if self.refusals:
+            first, *others = self.refusals
+            raise UnsafePlan(first.text, hint="\n".join([first.safe_way, *map(str, others)]))
         kinds = (RemoveUsers, DeleteAccounts, DeleteQos)
         deletions = sum(change.count for change in self.changes if isinstance(change, kinds))
         if not force and deletions > max(FEW, share * self.existing):
@@ -126,13 +137,13 @@ def decide(spec: ClusterSpec, observed: Observed, *, conf_dir: Path, gpu_device:
     changes: list[Change] = [*accounting_changes(wanted, observed), *_files(texts, observed, conf_dir, spec)]
     changes += _rules(spec, observed, conf_dir, source)
     if why := _must_reconfigure(spec, observed, [each for each in changes if isinstance(each, WriteFile)]):
-        changes.append(Reconfigure(why, frozenset(wanted.qos)))
+        changes.append(Reconfigure(why, frozenset(wanted.qos), effect=RECONFIGURE))
     changes.sort(key=lambda change: change.rank)
     return Plan(
         changes=tuple(changes),
         notes=tuple(advice(spec, observed.site, observed.config, has_lua=observed.has_lua)),
         existing=_existing(observed),
-        blockers=tuple(_blockers(spec, observed, changes)),
+        refusals=tuple(_refusals(spec, observed, changes)),
     )
 
 
@@ -159,8 +170,8 @@ def _files(texts: dict[str, str], observed: Observed, conf_dir: Path, spec: Clus
         if old is not None and body_of(old) == body_of(text):
             continue
         lines = line_changes(old or "", text)
-        effect = _gres_effect(spec, lines) if name == GRES else "reconfigure" if lines else "none"
-        yield WriteFile(conf_dir / name, text, old, effect, lines, edited=bool(old) and is_edited(old or ""))
+        effect = _gres_effect(spec, lines) if name == GRES else RECONFIGURE if lines else NONE
+        yield WriteFile(conf_dir / name, text, old, lines, edited=bool(old) and is_edited(old or ""), effect=effect)
 
 
 def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str) -> Iterator[WriteRules]:
@@ -175,18 +186,18 @@ def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str) -
     for name in (each for each in texts if each in changed or (changed and each == policy.RULES)):
         old, text = observed.files.get(name), texts[name]
         lines = policy.table_changes(old, text) if old and name == policy.TABLE else ()
-        yield WriteRules(conf_dir / name, text, old, "none", lines, edited=bool(old) and is_edited(old or ""))
+        yield WriteRules(conf_dir / name, text, old, lines, edited=bool(old) and is_edited(old or ""))
 
 
-def _gres_effect(spec: ClusterSpec, lines: Sequence[str]) -> str:
+def _gres_effect(spec: ClusterSpec, lines: Sequence[str]) -> Effect:
     """Return who must be restarted: a slurmd reads gres.conf when it starts, and never again."""
     lists = [group.nodes for group in spec.groups.values() if any(f" {group.nodes} " in f"{line} " for line in lines)]
-    return f"restart slurmd on {','.join(lists)}" if lists else "none"
+    return restart_nodes(",".join(lists))
 
 
 def _must_reconfigure(spec: ClusterSpec, observed: Observed, files: Sequence[WriteFile]) -> str:
     """Return why slurmctld must read its files again, or nothing."""
-    if any(each.effect != "none" for each in files):
+    if any(each.effect for each in files):
         return "its files change"
     for name, group in spec.groups.items():
         found = observed.partitions.get(name)
@@ -215,22 +226,21 @@ def _existing(observed: Observed) -> int:
     return rows + sum(map(observed.is_our_qos, observed.qos))
 
 
-def _blockers(spec: ClusterSpec, observed: Observed, changes: Sequence[Change]) -> Iterator[str]:
+def _refusals(spec: ClusterSpec, observed: Observed, changes: Sequence[Change]) -> Iterator[Refusal]:
     """Yield what would vanish under its jobs: slurmctld kills those of a partition, slurmdbd those of a user."""
     old = line_changes(observed.files.get(CONF) or "", "")
     ours = {line.removeprefix("- partition ") for line in old if line.startswith("- partition ")}
     alive = [job for job in observed.jobs if not job.state.is_over]
     for name in sorted(ours - spec.groups.keys()):
         if jobs := [job.job_id for job in alive if name in job.partition.split(",")]:
-            yield f"group {name!r} can't go while it has jobs: {_some(jobs)}"
+            yield _refusal(f"group {name!r} can't go while it has jobs", jobs)
     for change in changes:
         if not isinstance(change, RemoveUsers):
             continue
         for user in change.users:
             if jobs := [job.job_id for job in alive if (job.account, job.user) == (change.account, user)]:
-                yield f"{user} can't leave team {change.account!r} while having jobs there: {_some(jobs)}"
+                yield _refusal(f"{user} can't leave team {change.account!r} while having jobs there", jobs)
 
 
-def _some(numbers: Sequence[int]) -> str:
-    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
-    return ", ".join(map(str, numbers[:5])) + more
+def _refusal(what: str, jobs: Sequence[int]) -> Refusal:
+    return Refusal(text=f"{what}: {some(jobs)}", safe_way="wait for those jobs, or cancel them", jobs=tuple(jobs))

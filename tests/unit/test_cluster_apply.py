@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aistation_slurm.cluster.apply import apply
-from aistation_slurm.cluster.changes import Change, CreateQos, DeleteQos, Reconfigure, WriteFile
+from aistation_slurm.cluster.changes import RECONFIGURE, Change, CreateQos, DeleteQos, Reconfigure, WriteFile
 from aistation_slurm.cluster.plan import Plan
 from aistation_slurm.errors import SlurmRefused, SlurmUnreachable, UnsafePlan
 from aistation_slurm.slurm.commands import show_loaded_qos
@@ -53,7 +53,7 @@ def pretended(tmp_path) -> Pretended:
 
 
 def plan_for(folder: Path, *more: Change) -> Plan:
-    file = WriteFile(folder / "aistation.conf", "new\n", "old\n", "reconfigure")
+    file = WriteFile(folder / "aistation.conf", "new\n", "old\n", effect=RECONFIGURE)
     changes = (CreateQos(("group-a",), {}), file, Reconfigure("its files change", frozenset({"group-a"})), *more)
     return Plan(changes=changes)
 

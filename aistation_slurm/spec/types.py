@@ -28,6 +28,7 @@ _DURATION = re.compile(r"(?:(\d+)d)? ?(?:(\d+)h)? ?(?:(\d+)m)? ?(?:(\d+)s)?")
 _SLURM_TIME = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _COUNTRY = re.compile(r"[A-Z]{2}")
+_PROJECT_IDS = re.compile(r"(\d{1,10})-(\d{1,10})")
 _PATH = re.compile(r"(?:/[A-Za-z0-9_.-]+)+/?|/")
 _CLOCKS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 
@@ -184,6 +185,28 @@ def read_path(text: str) -> str:
     return text.rstrip("/") or "/"
 
 
+def read_team_folders(text: str) -> str:
+    """Return the absolute path of teams' folders, once it says where the team's name stands in it."""
+    if "{team}" not in text or "{" in text.replace("{team}", ""):
+        raise wrong(f"{text!r} doesn't say where the team's name stands", "write it as /data/{team}")
+    read_path(text.replace("{team}", "team"))
+    return text.rstrip("/")
+
+
+def read_project_ids(text: str) -> range:
+    """Return `10000-19999` as a range; 0 is what every file has, and the kernel's numbers have 32 bits."""
+    match = _PROJECT_IDS.fullmatch(text)
+    first, last = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 0 < first <= last < 2**32 - 1:
+        raise wrong(f"{text!r} is no range of project ids", "write it as 10000-19999")
+    return range(first, last + 1)
+
+
+def _is_project_ids(text: str) -> str:
+    read_project_ids(text)
+    return text
+
+
 def read_timezone(text: str) -> str:
     """Return the name of a time zone that this machine knows."""
     from zoneinfo import ZoneInfo  # noqa: PLC0415  5 ms, for one key
@@ -235,6 +258,8 @@ Clocks = Annotated[str, AfterValidator(read_clocks)]
 TimeZone = Annotated[str, AfterValidator(read_timezone)]
 Country = Annotated[str, AfterValidator(read_country)]
 AbsolutePath = Annotated[str, AfterValidator(read_path)]
+TeamFolders = Annotated[str, AfterValidator(read_team_folders)]
+ProjectIds = Annotated[str, AfterValidator(_is_project_ids)]
 Date = Annotated[
     date,
     BeforeValidator(read_date),

@@ -40,9 +40,7 @@ class Limits:
 
         A soft limit that somebody set stays, but never above the hard one: that would mean nothing.
         """
-        hard = replace(
-            self, space=self.space if space is None else space, files=self.files if files is None else files
-        )
+        hard = replace(self, space=self.space if space is None else space, files=self.files if files is None else files)
         return replace(
             hard,
             soft_space=_at_most(hard.soft_space, hard.space),

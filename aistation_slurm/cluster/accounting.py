@@ -114,7 +114,7 @@ def _leavers(desired: Desired, observed: Observed) -> Iterator[Change]:
     gone = [
         (account, user)
         for account, user in observed.associations
-        if user and observed.is_our_account(account) and (account, user) not in desired.users
+        if user and _may_go(desired, observed, account) and (account, user) not in desired.users
     ]
     moves = []
     for account, user in gone:
@@ -142,18 +142,33 @@ def _accounts_left(desired: Desired, observed: Observed, user: str, leaving: str
     sites = [
         account
         for account, name in observed.associations
-        if name == user and account != leaving and not observed.is_our_account(account)
+        if name == user and account != leaving and not _may_go(desired, observed, account)
     ]
     return next(iter([*desired.accounts_of(user), *sites]), "")
 
 
 def _deletions(desired: Desired, observed: Observed) -> Iterator[Change]:
-    accounts = [name for name, user in observed.associations if not user and observed.is_our_account(name)]
+    accounts = [name for name, user in observed.associations if not user and _may_go(desired, observed, name)]
     if gone := [name for name in accounts if name not in desired.accounts]:
         yield DeleteAccounts(desired.cluster, tuple(gone))
-    unused = [name for name in observed.qos if observed.is_our_qos(name) and name not in desired.qos]
+    used = _used_by_the_site(desired, observed)
+    unused = [name for name in observed.qos if observed.is_our_qos(name) and name not in {*desired.qos, *used}]
     if unused and not observed.other_clusters:
         yield DeleteQos(tuple(unused))
+
+
+def _may_go(desired: Desired, observed: Observed, account: str) -> bool:
+    """True where we made the account, and the cluster file does not leave it to the site."""
+    return observed.is_our_account(account) and account not in desired.left_alone
+
+
+def _used_by_the_site(desired: Desired, observed: Observed) -> set[str]:
+    """Return the QOS that accounts of the site's own rest on.
+
+    A QOS that goes is taken from every association, and whoever had only that one may submit nothing more.
+    """
+    rows = [row for (account, _), row in observed.associations.items() if not _may_go(desired, observed, account)]
+    return {name for row in rows for name in (*row.qos, row.default_qos)}
 
 
 def _alike(pairs: Iterable[tuple[K, V]]) -> list[tuple[K, list[V]]]:

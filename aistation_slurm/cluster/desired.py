@@ -52,6 +52,8 @@ class Desired:
     accounts: Mapping[str, WantedAccount]
     users: Mapping[tuple[str, str], WantedUser]
     """(account, user) -> association."""
+    left_alone: frozenset[str] = frozenset()
+    """Accounts that are the site's own, whoever made them."""
 
     def accounts_of(self, user: str) -> tuple[str, ...]:
         """Return the accounts that the user is to be in, in the file's order."""
@@ -73,16 +75,20 @@ def job_qos(group: GpuGroup) -> tuple[str, ...]:
 
 
 def desired(spec: ClusterSpec) -> Desired:
-    """Return what the cluster file wants of slurmdbd."""
+    """Return what the cluster file wants of slurmdbd; nothing at all where it has nothing of ours."""
+    teams = spec.managed_teams()
+    left_alone = frozenset(spec.teams) - teams.keys()
+    if not spec.is_ours:
+        return Desired(spec.cluster, {}, {}, {}, left_alone)
     qos = [*_job_qos_rows(spec), *_group_rows(spec)]
     accounts, users = {}, {}
     base = frozenset({NORMAL, DEVELOPMENT})
-    for name, team in spec.teams.items():
+    for name, team in teams.items():
         accounts[name] = WantedAccount(name, base, team_limits(spec, team))
         for user in team.members:
             rights = base | {EMERGENCY} if user in team.emergency else base
             users[name, user] = WantedUser(user, name, rights, user_limits(spec))
-    return Desired(spec.cluster, {each.name: each for each in qos}, accounts, users)
+    return Desired(spec.cluster, {each.name: each for each in qos}, accounts, users, left_alone)
 
 
 def _job_qos_rows(spec: ClusterSpec) -> list[WantedQos]:
@@ -96,6 +102,5 @@ def _job_qos_rows(spec: ClusterSpec) -> list[WantedQos]:
 
 
 def _group_rows(spec: ClusterSpec) -> list[WantedQos]:
-    return [
-        WantedQos(partition_qos(name), {"Flags": DENY, **group_limits(group)}) for name, group in spec.groups.items()
-    ]
+    groups = spec.managed_groups().items()
+    return [WantedQos(partition_qos(name), {"Flags": DENY, **group_limits(group)}) for name, group in groups]

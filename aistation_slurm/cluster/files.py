@@ -28,7 +28,7 @@ def wanted_files(spec: ClusterSpec, *, gpu_device: str, source: str, kept_gres: 
 
     `kept_gres` are the lines of gres.conf for nodes that the cluster file no longer names (`gres_to_keep`).
     """
-    groups = [_group(name, group, spec, gpu_device) for name, group in spec.groups.items()]
+    groups = [_group(name, group, spec, gpu_device) for name, group in spec.managed_groups().items()]
     kept = [Raw(line) for line in kept_gres]
     bodies = {name: _templates().get_template(f"{name}.j2").render(groups=groups, kept=kept) for name in (CONF, GRES)}
     return {name: preamble(body, source) + body for name, body in bodies.items()}
@@ -40,7 +40,7 @@ def gres_to_keep(old: str | None, spec: ClusterSpec, nodes: Mapping[str, Node]) 
     Without its line a slurmd whose NodeName has shards ends at the next reconfigure ("failed to merge SHARED and
     SHARING configuration", seen on 22.05.8), and its jobs with it: what a node has is not ours to take away.
     """
-    ours = {node for group in spec.groups.values() for node in group.node_names()}
+    ours = {node for group in spec.managed_groups().values() for node in group.node_names()}
     left = {name for name, node in nodes.items() if node.gres} - ours
     return [
         slurm_line({**line.pairs, "NodeName": fold(those)})

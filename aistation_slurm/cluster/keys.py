@@ -57,9 +57,11 @@ def lacking(spec: ClusterSpec, site: SiteConf, *, has_lua: bool | None = None) -
     if name and name.lower() != spec.cluster:
         hint = f"write `cluster: {name.lower()}`, or name the slurm.conf of {spec.cluster} in aistation.toml"
         yield SpecError(f"this is cluster {name!r}, not {spec.cluster!r}", where=site.where("ClusterName"), hint=hint)
+    if not spec.is_ours:
+        return
     if CONF not in site.includes:
         yield SpecError(f"does not include {CONF}", where=str(site.path), hint=f"add the line: Include {CONF}")
-    for group in spec.groups:
+    for group in spec.managed_groups():
         if where := site.partitions.get(group):
             yield SpecError(
                 f"partition {group} stands here too", where=where, hint="take that line out: apply writes it anew"
@@ -80,6 +82,8 @@ def advice(
     spec: ClusterSpec, site: SiteConf, running: Mapping[str, str], *, has_lua: bool | None = None
 ) -> Iterator[str]:
     """Yield what would be better in the site's slurm.conf, or is not yet in force, as one line each."""
+    if not spec.is_ours:
+        return
     for key, value in site_keys(spec).items():
         if key == JOB_SUBMIT and has_lua is False:
             yield f"{site.path}: this Slurm was built without Lua, so no request is made to fit when it is submitted"

@@ -60,13 +60,13 @@ def team_limits(spec: ClusterSpec, team: Team) -> Values:
 
 
 def _association(spec: ClusterSpec, quota: Quota, *, people: int = 1) -> Values:
-    groups = spec.groups.values()
+    groups = spec.managed_groups().values()
     has_environments = any(group.use != "training" for group in groups)
     environments = spec.environments.per_user * people if has_environments else 0
     tres = tres_of(
         quota,
-        cpus_per_gpu=max(group.cpus_per_gpu for group in groups),
-        memory_per_gpu=max(group.memory_per_gpu for group in groups),
+        cpus_per_gpu=max((group.cpus_per_gpu for group in groups), default=0),
+        memory_per_gpu=max((group.memory_per_gpu for group in groups), default=0),
         spare_cpus=environments * spec.environments.cpus,
         spare_memory=environments * spec.environments.memory,
     )
@@ -76,7 +76,7 @@ def _association(spec: ClusterSpec, quota: Quota, *, people: int = 1) -> Values:
 def development_limits(spec: ClusterSpec) -> Values:
     """Return the limits of QOS `development`: how many environments, and how large each."""
     policy = spec.environments
-    groups = [group for group in spec.groups.values() if group.use != "training"]
+    groups = [group for group in spec.managed_groups().values() if group.use != "training"]
     has_whole = any(group.shards_per_gpu == 1 for group in groups)
     tres = {
         "cpu": policy.cpus,

@@ -13,7 +13,7 @@ from aistation_slurm.spec import ClusterSpec, GpuGroup
 
 def node_complaints(spec: ClusterSpec, nodes: Mapping[str, Node], *, where: str) -> Iterator[SpecError]:
     """Yield what slurmctld's nodes lack, each with the NodeName line that would put it right."""
-    for name, group in spec.groups.items():
+    for name, group in spec.managed_groups().items():
         names = group.node_names()
         if unknown := [node for node in names if node not in nodes]:
             hint = f"add the line, and restart slurmctld and the slurmd: {node_line(group, unknown)}"

@@ -141,7 +141,7 @@ def decide(spec: ClusterSpec, observed: Observed, *, conf_dir: Path, gpu_device:
     changes.sort(key=lambda change: change.rank)
     return Plan(
         changes=tuple(changes),
-        notes=tuple(advice(spec, observed.site, observed.config, has_lua=observed.has_lua)),
+        notes=tuple(_notes(spec, observed)),
         existing=_existing(observed),
         refusals=tuple(_refusals(spec, observed, changes)),
     )
@@ -151,10 +151,16 @@ def complaints(spec: ClusterSpec, observed: Observed) -> Iterator[SpecError]:
     """Yield what the site's own files and nodes lack; none of it is changed by us."""
     yield from lacking(spec, observed.site, has_lua=observed.has_lua)
     yield from node_complaints(spec, observed.nodes, where=str(observed.site.path))
-    for name, text in observed.files.items():
-        if text is not None and not is_ours(text):
+    for name, text in observed.files.items() if spec.is_ours else ():
+        if text is not None and not is_ours(text) and name != GRES:
             where = str(observed.site.path.with_name(name))
             yield SpecError("was not written by aistation", where=where, hint=f"move it away: mv {where} {where}.site")
+
+
+def _notes(spec: ClusterSpec, observed: Observed) -> Iterator[str]:
+    yield from advice(spec, observed.site, observed.config, has_lua=observed.has_lua)
+    if spec.managed_groups() and not is_ours(observed.files.get(GRES) or ""):
+        yield f"{observed.site.path.with_name(GRES)} is the site's own, and is left as it is"
 
 
 def _raise_all(errors: Sequence[SpecError], *, where: str) -> None:
@@ -167,11 +173,16 @@ def _raise_all(errors: Sequence[SpecError], *, where: str) -> None:
 def _files(texts: dict[str, str], observed: Observed, conf_dir: Path, spec: ClusterSpec) -> Iterator[WriteFile]:
     for name, text in texts.items():
         old = observed.files.get(name)
-        if old is not None and body_of(old) == body_of(text):
+        if (old is None and not spec.is_ours) or (old is not None and _may_stay(old, text)):
             continue
         lines = line_changes(old or "", text)
         effect = _gres_effect(spec, lines) if name == GRES else RECONFIGURE if lines else NONE
         yield WriteFile(conf_dir / name, text, old, lines, edited=bool(old) and is_edited(old or ""), effect=effect)
+
+
+def _may_stay(old: str, text: str) -> bool:
+    """True where the file says what it should, or is the site's own, such as a gres.conf that does."""
+    return body_of(old) == body_of(text) or not is_ours(old)
 
 
 def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str) -> Iterator[WriteRules]:
@@ -179,7 +190,7 @@ def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str) -
 
     That one is written with any other, even as it was: slurmctld sees no change but its time.
     """
-    if observed.has_lua is False:
+    if observed.has_lua is False or not (spec.is_ours or is_ours(observed.files.get(policy.RULES) or "site")):
         return
     texts = policy.rules_files(spec, source=source, exempt=policy.slurm_user(observed.config))
     changed = {name for name, text in texts.items() if body_of(observed.files.get(name) or "") != body_of(text)}
@@ -191,7 +202,8 @@ def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str) -
 
 def _gres_effect(spec: ClusterSpec, lines: Sequence[str]) -> Effect:
     """Return who must be restarted: a slurmd reads gres.conf when it starts, and never again."""
-    lists = [group.nodes for group in spec.groups.values() if any(f" {group.nodes} " in f"{line} " for line in lines)]
+    groups = spec.managed_groups().values()
+    lists = [group.nodes for group in groups if any(f" {group.nodes} " in f"{line} " for line in lines)]
     return restart_nodes(",".join(lists))
 
 
@@ -199,7 +211,7 @@ def _must_reconfigure(spec: ClusterSpec, observed: Observed, files: Sequence[Wri
     """Return why slurmctld must read its files again, or nothing."""
     if any(each.effect for each in files):
         return "its files change"
-    for name, group in spec.groups.items():
+    for name, group in spec.managed_groups().items():
         found = observed.partitions.get(name)
         if found is None:
             return f"it does not know partition {name} yet"
@@ -231,7 +243,7 @@ def _refusals(spec: ClusterSpec, observed: Observed, changes: Sequence[Change]) 
     old = line_changes(observed.files.get(CONF) or "", "")
     ours = {line.removeprefix("- partition ") for line in old if line.startswith("- partition ")}
     alive = [job for job in observed.jobs if not job.state.is_over]
-    for name in sorted(ours - spec.groups.keys()):
+    for name in sorted(ours - spec.managed_groups().keys()):
         if jobs := [job.job_id for job in alive if name in job.partition.split(",")]:
             yield _refusal(f"group {name!r} can't go while it has jobs", jobs)
     for change in changes:

@@ -220,6 +220,11 @@ class ClusterSpec(Spec):
         """Return the teams that are ours to write; the others are the site's own accounts."""
         return {name: team for name, team in self.teams.items() if team.is_ours}
 
+    @property
+    def is_ours(self) -> bool:
+        """True where any group or team of it is ours to write; else nothing at all is wanted of Slurm."""
+        return any(each.is_ours for each in (*self.groups.values(), *self.teams.values()))
+
     def below(self, team: str) -> tuple[Name, ...]:
         """Return the teams that have this one above them, at any distance, in the file's order."""
         return tuple(name for name in self.teams if team in self.above(name))

@@ -310,8 +310,14 @@ def test_users_of_an_account_of_the_site_stay(small):
 
 
 def test_a_gres_conf_of_the_site_is_not_overwritten(small):
-    with pytest.raises(SpecError, match="was not written by aistation"):
-        plan_of(small, fresh(small, files={"gres.conf": "NodeName=x Name=gpu\n", "aistation.conf": ""}))
+    plan = plan_of(small, fresh(small, files={"gres.conf": "NodeName=x Name=gpu\n", "aistation.conf": ""}))
+    assert "gres.conf" not in {change.path.name for change in plan.changes if isinstance(change, c.WriteFile)}
+    assert "gres.conf is the site's own, and is left as it is" in " ".join(plan.notes)
+
+
+def test_another_file_of_the_site_stands_in_the_way(small):
+    with pytest.raises(SpecError, match=r"aistation\.conf: was not written by aistation"):
+        plan_of(small, fresh(small, files={"aistation.conf": "PartitionName=x Nodes=y\n"}))
 
 
 def test_a_file_of_ours_that_was_edited_by_hand_is_shown_as_such(small):

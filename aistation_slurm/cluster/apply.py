@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aistation_slurm.cluster.changes import Reconfigure, WriteFile, WriteRules
 from aistation_slurm.cluster.plan import Plan
+from aistation_slurm.cluster.storage import ChangeStorage
 from aistation_slurm.errors import NotPermitted, SlurmError, SlurmUnreachable, UnsafePlan
 from aistation_slurm.render import write_whole
 from aistation_slurm.slurm.connect import Slurm
@@ -43,6 +44,8 @@ def apply(plan: Plan, slurm: Slurm, *, force: bool = False) -> Iterator[str]:
             elif isinstance(change, Reconfigure):
                 _wait_for_qos(plan, slurm)
                 _reconfigure(slurm, files)
+            elif isinstance(change, ChangeStorage):
+                change.carry_out()
             else:
                 slurm.write.sacctmgr(*change.argv()[1:])
             yield str(change)

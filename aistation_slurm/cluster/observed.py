@@ -10,6 +10,7 @@ from pathlib import Path
 from aistation_slurm.cluster import policy
 from aistation_slurm.cluster.files import GRES
 from aistation_slurm.cluster.site import CONF, SiteConf, read_site_conf
+from aistation_slurm.data.quota import Seen
 from aistation_slurm.errors import SpecError
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.marks import MARK
@@ -38,6 +39,8 @@ class Observed:
     nodes: Mapping[str, Node] = field(default_factory=dict)
     partitions: Mapping[str, Partition] = field(default_factory=dict)
     jobs: tuple[Job, ...] = ()
+    storage: tuple[Seen, ...] = ()
+    """What the file systems say that storage quotas are about."""
 
     def is_our_account(self, name: str) -> bool:
         """True where we made the account; others belong to the site and are none of our business."""

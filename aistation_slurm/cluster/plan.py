@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from aistation_slurm.cluster.keys import advice, lacking
 from aistation_slurm.cluster.nodes import node_complaints
 from aistation_slurm.cluster.observed import Observed, look
 from aistation_slurm.cluster.site import CONF
+from aistation_slurm.cluster.storage import look_at_storage, storage_changes, storage_refusals
 from aistation_slurm.errors import SpecError, SpecErrors, UnsafePlan
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.model import Partition
@@ -121,7 +122,8 @@ def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: st
         SpecError: the site's slurm.conf or nodes lack what the cluster file rests on, or a name is taken.
         SlurmError: Slurm can't be asked.
     """
-    return decide(spec, look(slurm, conf_dir=conf_dir), conf_dir=conf_dir, gpu_device=gpu_device, source=source)
+    observed = replace(look(slurm, conf_dir=conf_dir), storage=look_at_storage(spec))
+    return decide(spec, observed, conf_dir=conf_dir, gpu_device=gpu_device, source=source)
 
 
 def decide(spec: ClusterSpec, observed: Observed, *, conf_dir: Path, gpu_device: str, source: str) -> Plan:
@@ -136,14 +138,16 @@ def decide(spec: ClusterSpec, observed: Observed, *, conf_dir: Path, gpu_device:
     texts = wanted_files(spec, gpu_device=gpu_device, source=source, kept_gres=kept)
     changes: list[Change] = [*accounting_changes(wanted, observed), *_files(texts, observed, conf_dir, spec)]
     changes += _rules(spec, observed, conf_dir, source)
+    stored, storage_notes = storage_changes(observed.storage, observed.jobs)
+    changes += stored
     if why := _must_reconfigure(spec, observed, [each for each in changes if isinstance(each, WriteFile)]):
         changes.append(Reconfigure(why, frozenset(wanted.qos), effect=RECONFIGURE))
     changes.sort(key=lambda change: change.rank)
     return Plan(
         changes=tuple(changes),
-        notes=tuple(_notes(spec, observed)),
+        notes=(*_notes(spec, observed), *storage_notes),
         existing=_existing(observed),
-        refusals=tuple(_refusals(spec, observed, changes)),
+        refusals=(*_refusals(spec, observed, changes), *storage_refusals(changes)),
     )
 
 

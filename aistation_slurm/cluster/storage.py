@@ -8,14 +8,17 @@ from typing import ClassVar
 
 from aistation_slurm.cluster.changes import Change, Refusal, some
 from aistation_slurm.data.quota import QuotaChange, Seen, SetQuota, Tools, decide, look, wanted_storage
-from aistation_slurm.errors import StorageUnusable
+from aistation_slurm.errors import StorageUnusable, UnsafePlan
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.spec import ClusterSpec
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeStorage(Change):
-    """Limits on a file system, or a team's folder that becomes a project; Slurm hears nothing of it."""
+    """Limits on a file system, or a team's folder that becomes a project; Slurm hears nothing of it.
+
+    It is made by `carry_out`: no command of Slurm's does it.
+    """
 
     rank: ClassVar[int] = 36
 
@@ -23,10 +26,6 @@ class ChangeStorage(Change):
 
     def __str__(self) -> str:
         return str(self.change)
-
-    def argv(self) -> tuple[str, ...]:
-        """Return the first command that makes the change; nothing for a folder."""
-        return self.change.orders[0].argv if self.change.orders else ()
 
     @property
     def count(self) -> int:
@@ -88,6 +87,31 @@ def storage_refusals(changes: Iterable[Change]) -> Iterator[Refusal]:
                 safe_way="let some of it be deleted, or the jobs end; or give a larger quota",
                 jobs=change.jobs,
             )
+
+
+def raise_if_over(changes: Iterable[Change]) -> None:
+    """Do nothing where nobody has stored more than the new quota: whose jobs run, nobody can say without Slurm.
+
+    Raises:
+        UnsafePlan: somebody has.
+    """
+    over = [name for change in changes if isinstance(change, ChangeStorage) for name in change.change.over]
+    if over:
+        text = f"{', '.join(over)} has stored more than the new quota, and could write no more"
+        raise UnsafePlan(text, hint="let some of it be deleted, give a larger quota, or say --force")
+
+
+def carry_out(changes: Iterable[Change]) -> Iterator[str]:
+    """Make the changes of file systems, and yield each once it is made.
+
+    Raises:
+        StorageError: a file system refused; what was done before stays, and the next plan begins there.
+    """
+    tools = Tools()
+    for change in changes:
+        if isinstance(change, ChangeStorage):
+            change.carry_out(tools)
+            yield str(change)
 
 
 def _jobs_of(change: QuotaChange, jobs: Iterable[Job]) -> tuple[int, ...]:

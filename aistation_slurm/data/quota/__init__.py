@@ -2,8 +2,9 @@
 
 from aistation_slurm.data.quota.changes import MarkFolder, QuotaChange, SetQuota
 from aistation_slurm.data.quota.decide import Decision, decide
-from aistation_slurm.data.quota.look import Seen, look
+from aistation_slurm.data.quota.look import Seen, look, look_own
 from aistation_slurm.data.quota.model import Kind, Limits, Owner, Usage, show_size, write_size
+from aistation_slurm.data.quota.overview import Row, overview
 from aistation_slurm.data.quota.tools import Tools
 from aistation_slurm.data.quota.wanted import Amount, WantedStorage, wanted_storage
 
@@ -15,6 +16,7 @@ __all__ = [
     "MarkFolder",
     "Owner",
     "QuotaChange",
+    "Row",
     "Seen",
     "SetQuota",
     "Tools",
@@ -22,6 +24,8 @@ __all__ = [
     "WantedStorage",
     "decide",
     "look",
+    "look_own",
+    "overview",
     "show_size",
     "wanted_storage",
     "write_size",

@@ -37,6 +37,14 @@ class Backend(Protocol):
         """
         ...
 
+    def own(self, mount: Mount, uid: int, tools: Tools) -> Usage:
+        """Return what one user has stored, and may, asked by that user.
+
+        Raises:
+            StorageError: the tool can't be asked, or says what we can't read.
+        """
+        ...
+
     def orders(self, mount: Mount, kind: Kind, ids: Sequence[int], limits: Limits) -> tuple[Order, ...]:
         """Return what sets these limits for all of these."""
         ...

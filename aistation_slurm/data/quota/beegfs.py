@@ -41,6 +41,10 @@ class BeeGfs:
             found |= self._ask(mount, kind, part, tools)
         return found
 
+    def own(self, mount: Mount, uid: int, tools: Tools) -> Usage:
+        """Return what one user has stored there, and may; see Backend."""
+        return self._ask(mount, "user", [uid], tools).get(uid) or Usage(id=uid)
+
     def orders(self, mount: Mount, kind: Kind, ids: Sequence[int], limits: Limits) -> tuple[Order, ...]:
         """Return as few beegfs-ctl as carry all of these; it wants both limits said."""
         said = (f"--sizelimit={limits.space or 'unlimited'}", f"--inodelimit={limits.files or 'unlimited'}")

@@ -63,6 +63,14 @@ class Ext4:
             raise StorageRefused("shows nobody's quota", where=mount.point, hint=AS_ROOT)
         return found
 
+    def own(self, mount: Mount, uid: int, tools: Tools) -> Usage:
+        """Return what one user has stored there, and may, asked by that user; see Backend."""
+        done = tools.ask("quota", "-u", "-v", "-w", "-p", "-l", str(uid), where=mount.point)
+        found = read_quota(done.stdout, uid, mount.source, where=mount.point)  # ends with 1 where a limit is reached
+        if found is None:
+            raise refused(done, where=mount.point)
+        return found
+
     def orders(self, mount: Mount, kind: Kind, ids: Sequence[int], limits: Limits) -> tuple[Order, ...]:
         """Return one setquota for all of these; a number it takes for an id, not for a name."""
         numbers = (blocks(limits.soft_space), blocks(limits.space), limits.soft_files, limits.files)
@@ -85,10 +93,30 @@ def read_repquota(text: str, *, where: str) -> dict[int, Usage]:
         numbers = _numbers(match["rest"].split(), match["over"]) if match else None
         if not match or not numbers:
             raise StorageError(f"repquota says what we can't read: {line.strip()!r}", where=where)
-        used, soft, hard, files, soft_files, hard_files = numbers
-        limits = Limits(space=hard * KIBI, soft_space=soft * KIBI, files=hard_files, soft_files=soft_files)
-        found[int(match["id"])] = Usage(id=int(match["id"]), space=used * KIBI, files=files, limits=limits)
+        found[int(match["id"])] = _usage(int(match["id"]), numbers)
     return found
+
+
+def read_quota(text: str, uid: int, source: str, *, where: str) -> Usage | None:
+    """Return what `quota -v -w -p` says of one device: `/dev/sda1 2931* 2000 5000 1796282482 2 0 100 0`, or None.
+
+    Raises:
+        StorageError: its row is of another shape.
+    """
+    for line in text.splitlines():
+        device, _, rest = line.strip().partition(" ")
+        if device == source:
+            numbers = _numbers(rest.replace("*", " ").split(), "--")
+            if not numbers:
+                raise StorageError(f"quota says what we can't read: {line.strip()!r}", where=where)
+            return _usage(uid, numbers)
+    return None
+
+
+def _usage(id_: int, numbers: Sequence[int]) -> Usage:
+    used, soft, hard, files, soft_files, hard_files = numbers
+    limits = Limits(space=hard * KIBI, soft_space=soft * KIBI, files=hard_files, soft_files=soft_files)
+    return Usage(id=id_, space=used * KIBI, files=files, limits=limits)
 
 
 def _numbers(words: list[str], over: str) -> list[int] | None:

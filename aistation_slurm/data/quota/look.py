@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aistation_slurm.data.quota.backend import Backend
@@ -16,7 +16,7 @@ from aistation_slurm.data.quota.lustre import Lustre
 from aistation_slurm.data.quota.model import Kind, Usage
 from aistation_slurm.data.quota.mounts import Mount, find_mount
 from aistation_slurm.data.quota.tools import Tools
-from aistation_slurm.data.quota.wanted import WantedStorage
+from aistation_slurm.data.quota.wanted import Amount, WantedStorage
 from aistation_slurm.data.quota.xfs import Xfs
 from aistation_slurm.errors import StorageError, StorageUnusable
 
@@ -77,6 +77,19 @@ def look(wanted: WantedStorage, tools: Tools, *, everybody: bool = False) -> See
         usage=usage,
         free=free,
     )
+
+
+def look_own(wanted: WantedStorage, user: str, tools: Tools) -> Seen:
+    """Return what one file system says of this user alone, who asks: others' quotas are shown to root only."""
+    mine = replace(wanted, users={user: wanted.users.get(user, Amount())}, teams={})
+    try:
+        mount = find_mount(wanted.path)
+        backend = choose(mount, wanted.backend)
+        uid = pwd.getpwnam(user).pw_uid
+        usage: dict[tuple[Kind, int], Usage] = {("user", uid): backend.own(mount, uid, tools)}
+    except StorageError as error:
+        return Seen(wanted=mine, problem=error)
+    return Seen(wanted=mine, mount=mount, backend=backend, uids={user: uid}, usage=usage)
 
 
 def choose(mount: Mount, said: str) -> Backend:

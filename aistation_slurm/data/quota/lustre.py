@@ -41,6 +41,10 @@ class Lustre:
         """Return what these have stored there, and may; see Backend."""
         return {id_: self._ask(mount, kind, id_, tools) for id_ in ids}
 
+    def own(self, mount: Mount, uid: int, tools: Tools) -> Usage:
+        """Return what one user has stored there, and may; see Backend."""
+        return self._ask(mount, "user", uid, tools)
+
     def orders(self, mount: Mount, kind: Kind, ids: Sequence[int], limits: Limits) -> tuple[Order, ...]:
         """Return one lfs for each of these: it takes one at a time."""
         space = ("-b", f"{blocks(limits.soft_space)}k", "-B", f"{blocks(limits.space)}k")

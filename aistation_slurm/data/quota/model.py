@@ -62,12 +62,6 @@ class Usage:
     files: int = 0
     limits: Limits = field(default=Limits())
 
-    @property
-    def share(self) -> float | None:
-        """The larger of used space and files by their limits, 0.0 and up; None where there is no limit."""
-        pairs = ((self.space, self.limits.space), (self.files, self.limits.files))
-        return max((used / limit for used, limit in pairs if limit), default=None)
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Owner:

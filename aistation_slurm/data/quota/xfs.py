@@ -28,6 +28,8 @@ _AT_ONCE = 50
 _NUMBERS = r"\s+(\d+)\s+(\d+)\s+(\d+)\s+\d+\s+\[[^\]]*\]"
 # One row of `report -n -N -b -i`: `#1000  2932  2000  5000  00 [6 days]  2  0  100  00 [--------]`.
 _ROW = re.compile(rf"#(\d+){_NUMBERS}{_NUMBERS}")
+# `quota -N -n -v -b -i` prints the device instead, and the mount point behind.
+_OWN = re.compile(rf"^\S+{_NUMBERS}{_NUMBERS}\s", re.MULTILINE)
 
 
 class Xfs:
@@ -57,6 +59,17 @@ class Xfs:
             text = f"shows no {kind} quotas: they are switched off"
             raise StorageUnusable(text, where=mount.point, hint=SWITCH_ON)
         return found
+
+    def own(self, mount: Mount, uid: int, tools: Tools) -> Usage:
+        """Return what one user has stored there, and may, asked by that user; see Backend."""
+        done = tools.ask("xfs_quota", "-c", f"quota -u -N -n -v -b -i {uid}", mount.point, where=mount.point)
+        if done.returncode or done.stderr.strip():
+            raise refused(done, where=mount.point)
+        match = _OWN.search(done.stdout)
+        if not match:
+            text = "shows no user quotas: they are switched off"
+            raise StorageUnusable(text, where=mount.point, hint=SWITCH_ON)
+        return _usage(uid, [int(each) for each in match.groups()])
 
     def orders(self, mount: Mount, kind: Kind, ids: Sequence[int], limits: Limits) -> tuple[Order, ...]:
         """Return as few xfs_quota as carry all of these; a number it takes for an id."""
@@ -93,7 +106,12 @@ def read_report(text: str, *, where: str) -> dict[int, Usage]:
         match = _ROW.fullmatch(line)
         if not match:
             raise StorageError(f"xfs_quota says what we can't read: {line!r}", where=where)
-        id_, used, soft, hard, files, soft_files, hard_files = map(int, match.groups())
-        limits = Limits(space=hard * KIBI, soft_space=soft * KIBI, files=hard_files, soft_files=soft_files)
-        found[id_] = Usage(id=id_, space=used * KIBI, files=files, limits=limits)
+        id_, *numbers = map(int, match.groups())
+        found[id_] = _usage(id_, numbers)
     return found
+
+
+def _usage(id_: int, numbers: Sequence[int]) -> Usage:
+    used, soft, hard, files, soft_files, hard_files = numbers
+    limits = Limits(space=hard * KIBI, soft_space=soft * KIBI, files=hard_files, soft_files=soft_files)
+    return Usage(id=id_, space=used * KIBI, files=files, limits=limits)

@@ -1,7 +1,7 @@
 """The tests of `test_for_real.py` in a kernel that has quotas, where this machine's has none: user-mode Linux.
 
-It is an ordinary program (Debian: user-mode-linux) whose root is this machine's, read-only, and that boots in 2 s. It runs the
-most telling ones; with AISTATION_TEST_QUOTAS=all every one of them.
+It is an ordinary program (Debian: user-mode-linux) whose root is this machine's, read-only, and that boots in 2 s.
+It runs the most telling ones; with AISTATION_TEST_QUOTAS=all every one of them.
 """
 
 import os

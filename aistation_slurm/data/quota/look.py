@@ -51,7 +51,7 @@ def look(wanted: WantedStorage, tools: Tools, *, everybody: bool = False) -> See
         mount = find_mount(wanted.path)
         backend = choose(mount, wanted.backend)
         users = [name for name, amount in wanted.users.items() if amount or everybody]
-        teams = [name for name, amount in wanted.teams.items() if amount or (everybody and wanted.team_folders)]
+        teams = list(wanted.teams) if any(wanted.teams.values()) or (everybody and wanted.team_folders) else []
         kinds: set[Kind] = {"user"} if users else set()
         backend.probe(mount, kinds | ({backend.team_kind} if teams else set()), tools)
         uids = dict(_uids(users))
@@ -143,7 +143,8 @@ def _free(
     backend: Backend, mount: Mount, wanted: WantedStorage, folders: Mapping[str, Folder], tools: Tools
 ) -> tuple[int, ...]:
     """Return as many projects that nobody has as there are folders without one, the lowest first."""
-    needed = sum(each.project == 0 for each in folders.values()) if backend.team_kind == "project" else 0
+    bare = [team for team, folder in folders.items() if folder.project == 0 and wanted.teams[team]]
+    needed = len(bare) if backend.team_kind == "project" else 0
     taken = {each.project for each in folders.values()} | site_projects()
     left = [id_ for id_ in wanted.project_ids if id_ not in taken]
     found: list[int] = []

@@ -77,3 +77,5 @@ class Order:
 
     argv: tuple[str, ...]
     stdin: str = ""
+    is_silent: bool = False
+    """True where whatever it says on stderr is a refusal, even with the exit status 0."""

@@ -66,10 +66,12 @@ class Xfs:
         if done.returncode or done.stderr.strip():
             raise refused(done, where=mount.point)
         match = _OWN.search(done.stdout)
-        if not match:
+        if match:
+            return _usage(uid, [int(each) for each in match.groups()])
+        if not mount.options & set(_OPTIONS["user"]):
             text = "shows no user quotas: they are switched off"
             raise StorageUnusable(text, where=mount.point, hint=SWITCH_ON)
-        return _usage(uid, [int(each) for each in match.groups()])
+        return Usage(id=uid)  # of who has neither a file nor a limit it says nothing
 
     def orders(self, mount: Mount, kind: Kind, ids: Sequence[int], limits: Limits) -> tuple[Order, ...]:
         """Return as few xfs_quota as carry all of these; a number it takes for an id."""
@@ -85,7 +87,8 @@ class Xfs:
                     "-x",
                     *_each_after("-c", [f"limit {_FLAG[kind]} {words} {id_}" for id_ in part]),
                     mount.point,
-                )
+                ),
+                is_silent=True,
             )
             for part in parts
         )

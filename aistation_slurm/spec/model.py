@@ -223,7 +223,7 @@ class ClusterSpec(Spec):
     @property
     def is_ours(self) -> bool:
         """True where any group or team of it is ours to write; else nothing at all is wanted of Slurm."""
-        return any(each.is_ours for each in (*self.groups.values(), *self.teams.values()))
+        return bool(self.managed_groups() or self.managed_teams())
 
     def below(self, team: str) -> tuple[Name, ...]:
         """Return the teams that have this one above them, at any distance, in the file's order."""

@@ -20,6 +20,8 @@ class Change:
     """What must happen so that Slurm sees it."""
     jobs: tuple[int, ...] = field(default=(), kw_only=True)
     """The jobs that it touches, by id."""
+    by_hand: tuple[str, ...] = field(default=(), kw_only=True)
+    """What somebody changed in Slurm since the last apply, and this would undo."""
 
     def __str__(self) -> str:
         return "~"

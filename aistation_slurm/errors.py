@@ -26,6 +26,7 @@ AistationError
       - StorageRefused     its tool answered, and refused
   + TakenBack              it was applied, Slurm was worse off, and it is as before again
   + PlaceError             Slurm's files could not be brought to every host; each has the old ones
+      - HostUnreachable    one of them was not asked: unknown, silent, or it does not let us in
       - HostsDiffer        ... and some could not be put back
   + StoreError             our own tables can't be used
   + MungeError             munge could not be used
@@ -165,6 +166,10 @@ class PlaceError(AistationError):
     def __init__(self, text: str, *, where: str = "", hint: str = "", failed: Mapping[str, str] | None = None) -> None:
         self.failed = dict(failed or {})
         super().__init__(text, where=where, hint=hint)
+
+
+class HostUnreachable(PlaceError):
+    """A host was not asked: its key is not known, it is silent, or it does not let us in."""
 
 
 class HostsDiffer(PlaceError):

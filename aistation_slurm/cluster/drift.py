@@ -23,11 +23,11 @@ from aistation_slurm.cluster.changes import (
     TellController,
 )
 from aistation_slurm.cluster.desired import Desired, desired
-from aistation_slurm.cluster.limits import Values, differences
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.cluster.tell import differences_of
 from aistation_slurm.slurm.nodelist import fold
 from aistation_slurm.slurm.units import write_duration
+from aistation_slurm.slurm.writer.limits import Values, differences
 from aistation_slurm.spec import ClusterSpec
 
 
@@ -111,11 +111,11 @@ def _rights(rights: Rights, before: frozenset[str]) -> Iterator[str]:
 
 def _of_groups(last: ClusterSpec, observed: Observed) -> Iterator[str]:
     """Yield what slurmctld's partitions have otherwise than was applied, such as after `scontrol update`."""
-    for name, group in last.managed_groups().items():
+    for name in last.managed_groups():
         found = observed.partitions.get(name)
         if found is None:
             continue
-        for key, (now, was) in differences_of(name, group, found).items():
+        for key, (now, was) in differences_of(name, last, found).items():
             yield f"partition {name} {key} {_said(key, was)} -> {_said(key, now)}"
 
 

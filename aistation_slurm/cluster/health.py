@@ -15,7 +15,9 @@ from aistation_slurm.slurm.nodelist import expand, fold
 from aistation_slurm.slurm.states import JobState
 
 PATIENCE = 30.0
-"""Seconds that nodes have to register again after a reconfigure or a restart."""
+"""Seconds that nodes have to answer again after a reconfigure or a restart."""
+CERTAIN = 4.0
+"""Seconds after which any other fault is one: a node that is down, or does not fit its files, has registered."""
 WATCH = 2.0
 """Seconds that are looked at in any case where slurmctld was told: each slurmd takes the files in its own time."""
 _BROKEN = frozenset({JobState.NODE_FAIL, JobState.BOOT_FAIL, JobState.LAUNCH_FAILED})
@@ -45,25 +47,39 @@ def look_at_health(slurm: Slurm, *, with_over: bool = False) -> Health:
     )
 
 
-def look_again(slurm: Slurm, before: Health, *, slurm_user: str, watch: float, patience: float = PATIENCE) -> list[str]:
-    """Return what is worse than before, or nothing, after `watch` seconds; faults may pass within the patience."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is worse than before."""
+
+    text: str
+    may_pass: bool = False
+    """True where it is only that somebody does not answer yet."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def look_again(slurm: Slurm, before: Health, *, slurm_user: str, watch: float) -> list[str]:
+    """Return what is worse than before, or nothing, after `watch` seconds; some faults are given time to pass."""
     begun = time.monotonic()
     while True:
         found = _worse_now(slurm, before, slurm_user)
+        patience = PATIENCE if all(each.may_pass for each in found) else CERTAIN
         passed = time.monotonic() - begun
-        if (not found and passed >= watch) or passed >= max(watch, patience):
-            return found
+        if passed >= (max(watch, patience) if found else watch):
+            return [each.text for each in found]
         time.sleep(0.3)
 
 
-def _worse_now(slurm: Slurm, before: Health, slurm_user: str) -> list[str]:
+def _worse_now(slurm: Slurm, before: Health, slurm_user: str) -> list[Fault]:
     try:
         now = look_at_health(slurm, with_over=True)
         lost = [job for job in before.jobs.values() if job.job_id not in now.jobs and _is_forgotten(slurm, job)]
     except SlurmError as error:
-        return [f"slurmctld does not answer: {error}"]
+        return [Fault(f"slurmctld does not answer: {error}", may_pass=True)]
     numbers = [job.job_id for job in lost]
-    return [*([f"jobs are gone: {some(numbers)}"] if numbers else []), *worse(before, now, slurm_user=slurm_user)]
+    gone = [Fault(f"jobs are gone: {some(numbers)}")] if numbers else []
+    return [*gone, *worse(before, now, slurm_user=slurm_user)]
 
 
 def _is_forgotten(slurm: Slurm, job: Job) -> bool:
@@ -75,19 +91,20 @@ def _is_forgotten(slurm: Slurm, job: Job) -> bool:
     return False
 
 
-def worse(before: Health, now: Health, *, slurm_user: str) -> Iterator[str]:
+def worse(before: Health, now: Health, *, slurm_user: str) -> Iterator[Fault]:
     """Yield what is worse now than before; that a job ended by itself, or a person drained a node, is not."""
     bad = {name: node for name, node in now.nodes.items() if name in before.nodes}
     bad = {name: node for name, node in bad.items() if _fell(before.nodes[name], node, slurm_user)}
     for text, names in _alike(bad).items():
-        yield f"{fold(names)} {'is' if len(names) == 1 else 'are'} {text}"
+        silent = all(bad[name].state.is_not_responding for name in names)
+        yield Fault(f"{fold(names)} {'is' if len(names) == 1 else 'are'} {text}", may_pass=silent)
     for name, partition in before.partitions.items():
         found = now.partitions.get(name)
         if found and partition.state == "UP" and found.state != "UP":
-            yield f"partition {name} is {found.state}"
+            yield Fault(f"partition {name} is {found.state}")
     for number, job in before.jobs.items():
         if number in now.jobs and (harm := _harm(job, now.jobs[number], bad)):
-            yield f"job {number} of {job.user} {harm}"
+            yield Fault(f"job {number} of {job.user} {harm}")
 
 
 def _alike(nodes: Mapping[str, Node]) -> dict[str, list[str]]:

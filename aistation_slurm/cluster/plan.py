@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
+from aistation_slurm.cluster import policy
 from aistation_slurm.cluster.accounting import accounting_changes, strangers
 from aistation_slurm.cluster.changes import (
     Change,
@@ -24,7 +25,7 @@ from aistation_slurm.cluster.desired import desired
 from aistation_slurm.cluster.drift import with_drift
 from aistation_slurm.cluster.entry import State
 from aistation_slurm.cluster.file_changes import file_changes
-from aistation_slurm.cluster.files import GRES, gres_to_keep, is_ours, wanted_files
+from aistation_slurm.cluster.files import GRES, NAMES, gres_to_keep, is_ours, wanted_files, wanted_names
 from aistation_slurm.cluster.history import History
 from aistation_slurm.cluster.keys import advice, lacking, misfits
 from aistation_slurm.cluster.nodes import node_complaints
@@ -184,9 +185,14 @@ def complaints(spec: ClusterSpec, observed: Observed, edits: SiteEdits) -> Itera
     yield from edits.by_hand if edits.files else lacking(spec, observed.site)
     yield from node_complaints(spec, observed.nodes, where=where, settled=edits.settled)
     for name, text in observed.files.items() if spec.is_ours else ():
-        if text is not None and not is_ours(text) and name != GRES:
+        if text is not None and not is_ours(text) and name not in _left_alone(spec):
             path = str(observed.site.path.with_name(name))
             yield SpecError("was not written by aistation", where=path, hint=f"move it away: mv {path} {path}.site")
+
+
+def _left_alone(spec: ClusterSpec) -> set[str]:
+    """Return the files that may be the site's own."""
+    return {GRES, *NAMES, *([] if spec.slurm.cli_filter else [policy.FILTER])} - ({*wanted_names(spec)} - {GRES})
 
 
 def _notes(spec: ClusterSpec, observed: Observed, edits: SiteEdits) -> Iterator[str]:

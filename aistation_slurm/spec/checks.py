@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from aistation_slurm.spec.complaints import unknown_name
 from aistation_slurm.spec.model import ClusterSpec
+from aistation_slurm.spec.names import ROOT
 from aistation_slurm.spec.quotas import Quota, Quotas
 from aistation_slurm.spec.source import Path_, Problem
 from aistation_slurm.spec.switches import check_switches
@@ -74,7 +75,7 @@ def _of_members(spec: ClusterSpec) -> Iterator[Problem]:
 def _parents(spec: ClusterSpec) -> Iterator[Problem]:
     for name, team in spec.teams.items():
         path = ("teams", name, "parent")
-        if team.parent is None:
+        if team.parent in {None, ROOT}:
             continue
         if team.parent not in spec.teams:
             yield unknown_name(path, "team", team.parent, spec.teams)

@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from aistation_slurm.spec.base import Spec
-from aistation_slurm.spec.types import AbsolutePath, NodeList, ProjectIds, TeamFolders, Word, read_project_ids
+from aistation_slurm.spec.disks import ProjectIds, TeamFolders, read_project_ids
+from aistation_slurm.spec.types import AbsolutePath, NodeList, Word, Words
 
 
 class Cgroup(Spec):
@@ -30,7 +31,7 @@ class Switch(Spec):
     """A switch of the network: it has nodes, or other switches."""
 
     nodes: NodeList | None = Field(None, description="The nodes at it, such as `gpu-[01-16]`.")
-    switches: list[Word] = Field([], description="The switches below it.")
+    switches: Words = Field([], description="The switches below it.")
 
 
 class Topology(Spec):
@@ -51,6 +52,11 @@ class SlurmPolicy(Spec):
         "quick-start",
         description="The scheduler's parameters: `quick-start` starts a job in under a second instead of three; `none` "
         "leaves them to the site.",
+    )
+    cli_filter: bool = Field(
+        False,
+        description="True: requests of `srun` and `salloc` are made to fit too, by a `cli_filter.lua` that those "
+        "commands run. Every host that they are run on, compute nodes too, must have the file: they fail without.",
     )
     cgroup: Cgroup | None = Field(None, description="What becomes cgroup.conf; without it, that file is the site's.")
     topology: Topology | None = Field(

@@ -20,13 +20,22 @@ DRIVER = Path(__file__).with_name("apply_driver.py")
 FILES = ("slurm.conf", "aistation.conf", "gres.conf", "job_submit.lua", "aistation_policy.lua", "aistation_fit.lua")
 
 
-def changed(text: str) -> str:
-    """Return the small cluster's file with another quota, team, member, limit and rule."""
+PLAIN = "slurm: {profile: none}\n"
+"""With it nothing is wanted of the site's SchedulerParameters."""
+
+
+def changed(text: str, *, shares: bool = False) -> str:
+    """Return the small cluster's file with another quota, team, member, limit and rule, and with faster scheduling.
+
+    With other `shares` of a GPU too, a node's line changes, and slurmctld and a slurmd must be restarted.
+    """
     for old, new in (
         ("quota: {per_user: {gpu: 4}}", "quota: {per_user: {gpu: 3}}, max_time: 2d"),
         ("members: [ann, bob]", "members: [ann]"),
         ("  face: ", "  robot:    {description: Robots, members: [bob, eve], emergency: [eve]}\n  face: "),
         ("per_user: 2,", "per_user: 3,"),
+        ("shards_per_gpu: 4", "shards_per_gpu: 2" if shares else "shards_per_gpu: 4"),
+        (PLAIN, ""),
     ):
         assert old in text
         text = text.replace(old, new)

@@ -13,28 +13,34 @@ import pytest
 from aistation_slurm.cluster.health import look_at_health
 from aistation_slurm.cluster.history import History
 from aistation_slurm.errors import TakenBack, UnsafePlan
-from tests.cluster.applying import Applying, changed
+from tests.cluster.applying import PLAIN, Applying, changed
 
 pytestmark = pytest.mark.cluster
 
-ALL_MOMENTS = bool(os.environ.get("AISTATION_TEST_ALL_KILLS"))
-"""Each moment at which an apply can die; without it, a few."""
+KILLS = int(os.environ.get("AISTATION_TEST_KILLS", "0"))
+"""At so many moments an apply is killed, one that restarts daemons too; without it at a few, and none is restarted."""
 FEW = 6
 
 
 @pytest.fixture
 def applying(station, tmp_path) -> Iterator[Applying]:
-    """The station as one who applies sees it; afterwards it is what its own file says again."""
-    own = station.settings.cluster_file
-    before = own.read_text()
+    """The station as one who applies sees it; afterwards it is what its own file says again, and so is slurm.conf."""
+    own, site = station.settings.cluster_file, station.settings.slurm.conf
+    spec, conf = own.read_text(), site.read_text()
+    lines = conf.splitlines(keepends=True)
+    site.write_text("".join(line for line in lines if not line.startswith("SchedulerParameters")))
+    own.write_text(spec + PLAIN)
     new = tmp_path / "changed.yaml"
-    new.write_text(changed(before))
+    new.write_text(changed(own.read_text(), shares=bool(KILLS)))
     found = Applying(station, own, new)
     found.apply(own)
     yield found
-    own.write_text(before)
     station.cancel_all()
+    own.write_text(spec + PLAIN)
     found.apply(own)
+    own.write_text(spec)
+    site.write_text(conf)
+    station.slurm.write.reconfigure()
 
 
 @pytest.fixture
@@ -58,14 +64,24 @@ def jobs(station, ann, chen, wait_for) -> Iterator[dict[int, tuple[object, ...]]
     assert how() == before
 
 
+def spread(count: int, wanted: int) -> list[int]:
+    """Return so many of the numbers from 1 to `count`, all of them where there are no more, the last one too."""
+    return sorted({1 + round(n * (count - 1) / (wanted - 1)) for n in range(wanted)})
+
+
 def test_an_apply_that_is_killed_at_any_moment_leaves_the_old_or_the_new(applying, jobs):
     old = applying.picture()
     moments = applying.killed_at(0)
     new = applying.picture()
-    assert {name for name in old if old[name] != new[name]} >= {"qos", "association", "partition"}
-    step = 1 if ALL_MOMENTS else max(1, len(moments) // FEW)
-    tried = range(1, len(moments) + 1, step)
-    assert len(tried) >= FEW
+    assert {name for name in old if old[name] != new[name]} >= {
+        "qos",
+        "association",
+        "partition",
+        "slurm.conf",
+        "aistation.conf",
+        "aistation_policy.lua",
+    }
+    tried = spread(len(moments), KILLS or FEW)
     for moment in tried:
         applying.apply(applying.old)
         assert applying.picture() == old

@@ -143,7 +143,12 @@ def differing(seen: Seen, files: Files) -> list[str]:
 
 def digest(text: str | None) -> str | None:
     """Return the SHA-256 of a file with this text; None of no file."""
-    return None if text is None else sha256(text.encode()).hexdigest()
+    return None if text is None else sha256(encoded(text)).hexdigest()
+
+
+def encoded(text: str) -> bytes:
+    """Return the text as it stands on disk; bytes that are no UTF-8 are kept (`surrogateescape`)."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def folded(reasons: Mapping[str, str], what: str = "") -> list[str]:

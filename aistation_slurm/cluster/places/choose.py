@@ -27,6 +27,20 @@ def open_place(settings: Settings, hosts: Hosts, *, release: str = "", included:
         case "configless":
             return Configless(hosts, release=release, included=included)
         case "ssh":
-            raise SettingsError('[nodes] files = "ssh" can\'t be used yet', where=str(settings.source or ""))
+            return _by_ssh(settings, hosts)
         case _:
             return SharedFolder(hosts)
+
+
+def _by_ssh(settings: Settings, hosts: Hosts) -> Place:
+    try:
+        from aistation_slurm.cluster.places.known import read_known_hosts  # noqa: PLC0415  (paramiko is an extra)
+        from aistation_slurm.cluster.places.push import Push  # noqa: PLC0415  (paramiko is an extra)
+        from aistation_slurm.cluster.places.ssh import open_ssh  # noqa: PLC0415  (paramiko is an extra)
+    except ModuleNotFoundError as error:
+        text = f'[nodes] files = "ssh" needs the Python package {error.name!r}'
+        raise SettingsError(
+            text, where=str(settings.source or ""), hint="pip install 'aistation-slurm[ssh]'"
+        ) from error
+    asker = open_ssh(settings.nodes, read_known_hosts(settings.nodes.known_hosts))
+    return Push(asker, hosts, at_once=settings.nodes.at_once)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -157,10 +157,10 @@ def _free(
     return tuple(found)
 
 
-def site_projects() -> set[int]:
+def site_projects(files: Iterable[Path] = _TAKEN) -> set[int]:
     """Return the projects that the site has written down in /etc/projid and /etc/projects."""
     found = set()
-    for path in _TAKEN:
+    for path in files:
         try:
             text = path.read_text(encoding="utf-8", errors="replace")
         except OSError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from aistation_slurm.cluster.changes import Change, Refusal, some
-from aistation_slurm.data.quota import QuotaChange, Seen, SetQuota, Tools, decide, look, wanted_storage
+from aistation_slurm.data.quota import QuotaChange, Seen, SetQuota, Tools, decide, look_at_all, wanted_storage
 from aistation_slurm.errors import StorageUnusable, UnsafePlan
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.spec import ClusterSpec
@@ -48,7 +48,7 @@ def look_at_storage(spec: ClusterSpec, tools: Tools | None = None, *, everybody:
     """
     tools = tools or Tools()
     wanted = [each for each in wanted_storage(spec) if each or everybody]
-    return tuple(_without_twins([look(each, tools, everybody=everybody) for each in wanted]))
+    return tuple(_without_twins(look_at_all(wanted, tools, everybody=everybody)))
 
 
 def _without_twins(seen: Iterable[Seen]) -> Iterator[Seen]:

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from aistation_slurm.data.quota import Amount, Tools, WantedStorage, decide, look, look_own, mounts, overview
+from aistation_slurm.data.quota import (
+    Amount,
+    Tools,
+    WantedStorage,
+    decide,
+    look,
+    look_at_all,
+    look_own,
+    mounts,
+    overview,
+)
 from aistation_slurm.data.quota.beegfs import read_csv
 from aistation_slurm.data.quota.lustre import read_lfs_quota
 from aistation_slurm.data.quota.model import Limits, Usage
@@ -182,6 +192,19 @@ def test_a_tool_that_hangs_is_ended_and_told(system, monkeypatch):
     (point.parent / "bin" / "lfs").write_text("#!/bin/sh\nsleep 1000\n")
     monkeypatch.setattr(tools, "ASK", 0.3)
     assert "no answer within 0.3 s" in str(look(wanted(point), Tools()).problem)
+
+
+def test_a_file_system_that_hangs_is_left_behind_and_the_others_are_seen(system, tmp_path):
+    point = system("lustre", "lfs")
+    os.mkfifo(tmp_path / "hangs")
+    (tmp_path / "bin" / "lfs").write_text(f"#!/bin/sh\ncat {tmp_path}/hangs\n")
+    slow, fine = wanted(point), wanted("/nonexistent", name="other")
+    seen = look_at_all([slow, fine], Tools(), patience=0.5)
+    (tmp_path / "hangs").open("w").close()  # lets the reader go
+    assert [str(each.problem) for each in seen] == [
+        f"{point}: does not answer within 0.5 s",
+        "/nonexistent: is not there on this machine",
+    ]
 
 
 def test_tools_are_asked_in_english_whatever_the_administrator_speaks(system, monkeypatch):

@@ -2,7 +2,7 @@
 
 from aistation_slurm.data.quota.changes import MarkFolder, QuotaChange, SetQuota
 from aistation_slurm.data.quota.decide import Decision, decide
-from aistation_slurm.data.quota.look import Seen, look, look_own
+from aistation_slurm.data.quota.look import Seen, look, look_at_all, look_own
 from aistation_slurm.data.quota.model import Kind, Limits, Owner, Usage, show_size, write_size
 from aistation_slurm.data.quota.overview import Row, overview
 from aistation_slurm.data.quota.tools import Tools
@@ -24,6 +24,7 @@ __all__ = [
     "WantedStorage",
     "decide",
     "look",
+    "look_at_all",
     "look_own",
     "overview",
     "show_size",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Thread
 
 from aistation_slurm.data.quota.backend import Backend
 from aistation_slurm.data.quota.beegfs import BeeGfs
@@ -21,6 +23,8 @@ from aistation_slurm.data.quota.xfs import Xfs
 from aistation_slurm.errors import StorageError, StorageUnusable
 
 BACKENDS: tuple[Backend, ...] = (Ext4(), Xfs(), Lustre(), BeeGfs())
+PATIENCE = 300.0
+"""Seconds that a file system has to answer all that is asked; ten thousand users of Lustre take a minute."""
 _KINDS = {"ext2": "ext4", "ext3": "ext4", "ext4": "ext4", "xfs": "xfs", "lustre": "lustre", "beegfs": "beegfs"}
 _TAKEN = (Path("/etc/projid"), Path("/etc/projects"))
 """Where a site writes down its own projects: `name:number` and `number:path` (projid(5), projects(5))."""
@@ -65,18 +69,49 @@ def look(wanted: WantedStorage, tools: Tools, *, everybody: bool = False) -> See
             usage |= {
                 (backend.team_kind, id_): found for id_, found in _ask(backend, mount, backend.team_kind, ids, tools)
             }
+        device = os.stat(wanted.path).st_dev
     except StorageError as error:
         return Seen(wanted=wanted, problem=error)
+    except OSError as error:
+        return Seen(wanted=wanted, problem=StorageError(f"can't be looked at ({error.strerror})", where=wanted.path))
     return Seen(
         wanted=wanted,
         mount=mount,
         backend=backend,
-        device=os.stat(wanted.path).st_dev,
+        device=device,
         uids=uids,
         folders=folders,
         usage=usage,
         free=free,
     )
+
+
+def look_at_all(
+    wanted: Iterable[WantedStorage], tools: Tools, *, everybody: bool = False, patience: float = PATIENCE
+) -> list[Seen]:
+    """Return a look at each, all of them at once; one whose server hangs is given up after `patience` seconds.
+
+    A call of the kernel into such a file system never returns and can't be ended, only left behind.
+    """
+    found: dict[str, Seen] = {}
+
+    def see(each: WantedStorage) -> None:
+        found[each.name] = look(each, tools, everybody=everybody)
+
+    every = list(wanted)
+    threads = [Thread(target=see, args=(each,), daemon=True) for each in every]
+    give_up = time.monotonic() + patience
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, give_up - time.monotonic()))
+    return [found.get(each.name) or _silent(each, patience) for each in every]
+
+
+def _silent(wanted: WantedStorage, patience: float) -> Seen:
+    hint = "is its server alive? `ls` of it says so"
+    problem = StorageUnusable(f"does not answer within {patience:g} s", where=wanted.path, hint=hint)
+    return Seen(wanted=wanted, problem=problem)
 
 
 def look_own(wanted: WantedStorage, user: str, tools: Tools) -> Seen:
@@ -98,7 +133,7 @@ def choose(mount: Mount, said: str) -> Backend:
     Raises:
         StorageUnusable: nobody does, its quotas are set elsewhere, or it is another than the cluster file says.
     """
-    if mount.kind in {"nfs", "nfs4"}:
+    if mount.is_nfs:
         host, _, path = mount.source.rpartition(":")
         hint = f"run `aistation storage apply` there, with a cluster file that names {path}"
         raise StorageUnusable(f"is NFS: its quotas are set on {host}", where=mount.point, hint=hint)

@@ -25,6 +25,11 @@ class Mount:
     options: frozenset[str] = frozenset()
     """Of the mount and of the file system itself; the kernel tells them apart, we needn't."""
 
+    @property
+    def is_nfs(self) -> bool:
+        """True where another machine has it, and its quotas."""
+        return self.kind in {"nfs", "nfs4"}
+
 
 def read_mounts(text: str) -> list[Mount]:
     """Return what a mountinfo file says, in its order; lines of another shape are left out."""
@@ -54,16 +59,21 @@ def mount_of(path: str, mounts: Iterable[Mount]) -> Mount | None:
 def find_mount(path: str) -> Mount:
     """Return the file system that the path lies on, on this machine, symbolic links followed.
 
+    NFS is told by the name alone, without touching it: one whose server is away hangs whoever does.
+
     Raises:
         StorageUnusable: there is no such path here, or the mounts can't be read.
     """
-    if not os.path.exists(path):
-        raise StorageUnusable("is not there on this machine", where=path, hint="is it mounted? do it where it is")
     try:
         mounts = read_mounts(MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape"))
     except OSError as error:
         raise StorageUnusable(f"can't be read ({error.strerror})", where=str(MOUNTINFO)) from error
-    found = mount_of(os.path.realpath(path), mounts)
+    found = mount_of(path, mounts)
+    if found is None or not found.is_nfs:
+        if not os.path.exists(path):
+            hint = "is it mounted? do it on the machine that has it"
+            raise StorageUnusable("is not there on this machine", where=path, hint=hint)
+        found = mount_of(os.path.realpath(path), mounts)
     if found is None:
         raise StorageUnusable("lies on no file system that this machine names", where=path)
     return found

@@ -169,7 +169,7 @@ class Execution:
         self._place.drop()
         self._place.back()
         catch_up(self._place, self._conf_dir, self._witness)
-        for change in self._told:
+        for change in tuple(self._told):
             self._witness(f"telling again: {change}")
             if isinstance(change, RestartNodes):
                 self._restart_nodes(change)

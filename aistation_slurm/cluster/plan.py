@@ -31,7 +31,7 @@ from aistation_slurm.cluster.keys import advice, lacking, misfits
 from aistation_slurm.cluster.nodes import node_complaints
 from aistation_slurm.cluster.observed import Observed, look
 from aistation_slurm.cluster.refusals import refusals_of
-from aistation_slurm.cluster.site_edits import SiteEdits, wanted_edits
+from aistation_slurm.cluster.site_edits import SiteEdits, shares_to_be, wanted_edits
 from aistation_slurm.cluster.storage import look_at_storage, storage_changes, storage_refusals
 from aistation_slurm.cluster.tell import told
 from aistation_slurm.cluster.touched import Jobs, with_jobs
@@ -167,7 +167,8 @@ def decide(
     """
     wanted, edits = desired(spec), wanted_edits(spec, observed.site, has_lua=observed.has_lua)
     _raise_all([*complaints(spec, observed, edits), *strangers(wanted, observed)], where=str(observed.site.path))
-    kept = gres_to_keep(observed.files.get(GRES), spec, observed.nodes)
+    shares = shares_to_be(observed.site, edits)
+    kept = gres_to_keep(observed.files.get(GRES), spec, observed.nodes, shares=shares)
     texts = wanted_files(spec, gpu_device=gpu_device, source=source, kept_gres=kept)
     changes: list[Change] = [*accounting_changes(wanted, observed)]
     changes += file_changes(spec, observed, edits, texts, conf_dir=conf_dir, source=source)

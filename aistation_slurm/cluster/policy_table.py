@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from aistation_slurm.cluster.limits import Values, development_limits, group_limits, team_limits, user_limits
+from aistation_slurm.cluster.limits import development_limits, group_limits, team_limits, user_limits
 from aistation_slurm.render import printable
 from aistation_slurm.slurm.tres import read_tres
 from aistation_slurm.spec import ClusterSpec, GpuGroup, Quota, Quotas
@@ -37,7 +37,7 @@ def table_text(spec: ClusterSpec, *, exempt: int | None = None, users: bool = Fa
         "exempt": dict.fromkeys(sorted({_ROOT, *([] if exempt is None else [exempt])}), True),
         "user": _quota(spec.quota.per_user, user_limits(spec).get("GrpTRES", "")),
         "development": _development(spec),
-        "night": _both(spec.calendar.quota) if _has_night(spec) else None,
+        "night": _both(spec.calendar.quota) if spec.calendar.has_nights and spec.calendar.quota else None,
         "over_quota": True if spec.emergency.over_quota else None,
         "order": list(groups),
         "users": _users(spec) if users else None,
@@ -88,8 +88,8 @@ def _group(spec: ClusterSpec, name: str, group: GpuGroup) -> Lua:
 def _team(spec: ClusterSpec, name: str) -> Lua:
     team = spec.teams[name]
     quota = team.quota if spec.below(name) else team.quota.over(spec.quota.per_team)
-    limits: Values = team_limits(spec, team)
-    return {**_limited(quota, limits.get("GrpTRES", "")), "parent": team.parent}
+    limits = team_limits(spec, name)
+    return {**_limited(quota, limits.get("GrpTRES", "")), "parent": team.parent if team.parent in spec.teams else None}
 
 
 def _both(quotas: Quotas) -> Lua:
@@ -120,11 +120,6 @@ def _development(spec: ClusterSpec) -> Lua:
     names = {"gpus": "gres/gpu", "shards": "gres/shard", "cpus": "cpu", "memory": "mem"}
     limits: dict[str, Lua] = {key: tres[name] for key, name in names.items() if name in tres}
     return limits
-
-
-def _has_night(spec: ClusterSpec) -> bool:
-    calendar = spec.calendar
-    return bool(calendar.nights or calendar.weekends or calendar.holidays or calendar.extra)
 
 
 def _users(spec: ClusterSpec) -> Lua:

@@ -19,7 +19,7 @@ def suspicions(spec: ClusterSpec) -> Iterator[Problem]:
     yield from _parents(spec)
     if spec.calendar.workdays and not (spec.calendar.weekends or spec.calendar.holidays or spec.calendar.extra):
         yield Problem(("calendar", "workdays"), "workdays change nothing where neither weekends nor holidays count")
-    if (spec.calendar.quota.per_user or spec.calendar.quota.per_team) and not spec.calendar.has_nights:
+    if spec.calendar.quota and not spec.calendar.has_nights:
         text = "the quota of QOS night changes nothing where no night is named"
         yield Problem(("calendar", "quota"), text, 'say nights: "20:00-08:00", weekends or holidays')
 

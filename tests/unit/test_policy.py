@@ -178,7 +178,7 @@ def test_the_rules_are_always_newer_than_the_ones_before_by_a_second(tmp_path, a
     os.utime(path, (before, before))
     quiet = Quiet()
 
-    list(apply(Plan(changes=(WriteRules(path, "new", "old", "none"),)), Slurm(read=quiet, write=quiet)))
+    list(apply(Plan(changes=(WriteRules(path, "new", "old"),)), Slurm(read=quiet, write=quiet)))
 
     assert path.read_text() == "new"
     assert int(path.stat().st_mtime) >= before + 1
@@ -188,8 +188,9 @@ def test_rules_for_groups_that_slurmctld_refused_are_never_written(tmp_path):
     path = tmp_path / policy.RULES
     path.write_text("old")
     quiet = Quiet(refuses=True)
-    conf = WriteFile(tmp_path / "aistation.conf", "new", "old", "reconfigure")
-    plan = Plan(changes=(conf, Reconfigure("why"), WriteRules(path, "new", "old", "none")))
+    conf = WriteFile(tmp_path / "aistation.conf", "new", "old")
+    conf.path.write_text("old")
+    plan = Plan(changes=(conf, Reconfigure("why"), WriteRules(path, "new", "old")))
 
     with pytest.raises(SlurmRefused):
         list(apply(plan, Slurm(read=quiet, write=quiet)))

@@ -1,6 +1,7 @@
 """Every kind of change that a plan can hold: each prints itself in one line, and knows the command that makes it."""
 
 from aistation_slurm.cluster.changes.accounting import (
+    AddCoordinators,
     AddUsers,
     CreateAccounts,
     CreateQos,
@@ -8,6 +9,8 @@ from aistation_slurm.cluster.changes.accounting import (
     DeleteQos,
     ModifyAssociations,
     ModifyQos,
+    MoveAccounts,
+    RemoveCoordinators,
     RemoveUsers,
     Rights,
     SetDefaultAccount,
@@ -25,14 +28,18 @@ from aistation_slurm.cluster.changes.effect import (
 )
 from aistation_slurm.cluster.changes.files import (
     EditLines,
+    EditLinesFirst,
     LineEdit,
     Reconfigure,
+    ReconfigureFirst,
     RestartController,
+    RestartControllerFirst,
     RestartNodes,
     TellController,
     WriteFile,
     WriteFilter,
     WriteRules,
+    WriteRulesFirst,
 )
 from aistation_slurm.cluster.changes.refusal import Refusal, some
 
@@ -41,6 +48,7 @@ __all__ = [
     "RECONFIGURE",
     "RESTART_ALL",
     "RESTART_CONTROLLER",
+    "AddCoordinators",
     "AddUsers",
     "Change",
     "CreateAccounts",
@@ -48,15 +56,20 @@ __all__ = [
     "DeleteAccounts",
     "DeleteQos",
     "EditLines",
+    "EditLinesFirst",
     "Effect",
     "LineEdit",
     "ModifyAssociations",
     "ModifyQos",
+    "MoveAccounts",
     "Reach",
     "Reconfigure",
+    "ReconfigureFirst",
     "Refusal",
+    "RemoveCoordinators",
     "RemoveUsers",
     "RestartController",
+    "RestartControllerFirst",
     "RestartNodes",
     "Rights",
     "SetDefaultAccount",
@@ -64,6 +77,7 @@ __all__ = [
     "WriteFile",
     "WriteFilter",
     "WriteRules",
+    "WriteRulesFirst",
     "restart_nodes",
     "some",
     "widest",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from aistation_slurm.cluster.changes.effect import NONE, Effect
-from aistation_slurm.cluster.limits import Values
+from aistation_slurm.slurm.writer.limits import Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Change:
     """What must happen so that Slurm sees it."""
     jobs: tuple[int, ...] = field(default=(), kw_only=True)
     """The jobs that it touches, by id."""
+    by_hand: tuple[str, ...] = field(default=(), kw_only=True)
+    """What somebody changed in Slurm since the last apply, and this would undo."""
 
     def __str__(self) -> str:
         return "~"

@@ -35,9 +35,18 @@ class Effect:
     reach: Reach = Reach.NONE
     nodes: str = ""
     """Whose slurmd must be restarted, as a node list; only where the effect is that."""
+    controller: bool = False
+    """True where slurmctld must be restarted beside those slurmd."""
 
     def __str__(self) -> str:
-        return f"{_WORDS[self.reach]} on {self.nodes}" if self.nodes else _WORDS[self.reach]
+        if not self.nodes:
+            return _WORDS[self.reach]
+        return f"restart {'slurmctld and ' if self.controller else ''}slurmd on {self.nodes}"
+
+    @property
+    def restarts_controller(self) -> bool:
+        """True where slurmctld must be restarted."""
+        return self.controller or self.reach in {Reach.SLURMCTLD, Reach.ALL}
 
     def __bool__(self) -> bool:
         return self.reach is not Reach.NONE
@@ -49,9 +58,9 @@ RESTART_CONTROLLER = Effect(Reach.SLURMCTLD)
 RESTART_ALL = Effect(Reach.ALL)
 
 
-def restart_nodes(nodes: str) -> Effect:
+def restart_nodes(nodes: str, *, controller: bool = False) -> Effect:
     """Return the effect that the slurmd of these nodes must be restarted; none where there are no nodes."""
-    return Effect(Reach.SLURMD, nodes) if nodes else NONE
+    return Effect(Reach.SLURMD, nodes, controller) if nodes else NONE
 
 
 def widest(effects: Iterable[Effect]) -> Effect:
@@ -60,4 +69,6 @@ def widest(effects: Iterable[Effect]) -> Effect:
     reach = max((each.reach for each in found), default=Reach.NONE)
     if reach is not Reach.SLURMD:
         return Effect(reach)
-    return restart_nodes(fold({name for each in found for name in expand(each.nodes)}))
+    nodes = {each.nodes for each in found if each.nodes}
+    folded = fold({name for each in nodes for name in expand(each)}) if len(nodes) > 1 else nodes.pop()
+    return restart_nodes(folded, controller=any(each.restarts_controller for each in found))

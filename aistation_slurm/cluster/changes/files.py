@@ -64,6 +64,13 @@ class EditLines(WriteFile):
 
 
 @dataclass(frozen=True, slots=True)
+class EditLinesFirst(EditLines):
+    """Edits that must be in force before slurmdbd takes a limit on GPUs."""
+
+    rank: ClassVar[int] = 4
+
+
+@dataclass(frozen=True, slots=True)
 class WriteRules(WriteFile):
     """A file of the rules of submission; once slurmctld has the groups that they speak of, and without telling it."""
 
@@ -75,6 +82,13 @@ class WriteFilter(WriteRules):
     """cli_filter.lua: there before slurm.conf names it, since srun, salloc and sbatch fail where it is missing."""
 
     rank: ClassVar[int] = 37
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRulesFirst(WriteRules):
+    """A file of the rules before slurmctld is told to run them: without job_submit.lua it does not start."""
+
+    rank: ClassVar[int] = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +120,20 @@ class RestartController(TellController):
 
     def __str__(self) -> str:
         return f"~ slurmctld  restart: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReconfigureFirst(Reconfigure):
+    """slurmctld is to tell slurmdbd of what it counts, before a QOS limits it."""
+
+    rank: ClassVar[int] = 6
+
+
+@dataclass(frozen=True, slots=True)
+class RestartControllerFirst(RestartController):
+    """slurmctld is to tell slurmdbd of what it counts, before a QOS limits it; before 23.11 only a restart does."""
+
+    rank: ClassVar[int] = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,21 @@ class Refusal:
     """What to do instead: `drain it, wait for its jobs, then apply`."""
     jobs: tuple[int, ...] = ()
     """The jobs that would be hurt."""
-    can_be_staged: bool = False
-    """True where `apply --staged` goes that way by itself."""
+    nodes: str = ""
+    """A node list, where it is for their jobs that it is refused."""
+    group: str = ""
+    """A group, where it is for its jobs that it is refused."""
+    account: str = ""
+    users: tuple[str, ...] = ()
+    """Members of the account, where it is for their jobs there that it is refused."""
 
     def __str__(self) -> str:
         return f"{self.text}; {self.safe_way}" if self.safe_way else self.text
+
+    @property
+    def can_be_staged(self) -> bool:
+        """True where `apply --staged` goes the safe way by itself."""
+        return bool(self.nodes or self.group or self.users)
 
 
 def some(numbers: Sequence[int], *, most: int = 5) -> str:

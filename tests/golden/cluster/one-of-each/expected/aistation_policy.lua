@@ -1,4 +1,4 @@
--- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents 98886305a452).
+-- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents fb5b6e3463a8).
 -- Changes made here are lost; change the cluster file instead.
 return {
   over_request = "adjust",
@@ -6,7 +6,6 @@ return {
   exempt = {[0] = true, [64030] = true},
   user = {gpus = 4, cpus = 13, memory = 175785},
   development = {gpus = 2, shards = 2, cpus = 3, memory = 5120},
-  night = {user = {}, team = {}},
   order = {"GPU_a.1", "solo"},
   groups = {
     ["GPU_a.1"] = {gpu_type = "A100-SXM4", use = "both", nodes = 5, gpus = 3, cpus = 7, memory = 102400, shards = 0, teams = {x = true, ["y.z"] = true}, user = {gpus = 0, cpus = 2, memory = 34133}, team = {}},

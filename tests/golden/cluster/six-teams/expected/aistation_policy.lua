@@ -1,4 +1,4 @@
--- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents 2d54e14d9828).
+-- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents 0d10bc7368c8).
 -- Changes made here are lost; change the cluster file instead.
 return {
   over_request = "adjust",
@@ -6,7 +6,6 @@ return {
   exempt = {[0] = true, [64030] = true},
   user = {gpus = 24, cpus = 204, memory = 833536},
   development = {gpus = 0, shards = 1, cpus = 2, memory = 7168},
-  night = {user = {}, team = {}},
   order = {"p100_shar", "p100", "v100", "2080ti", "1080ti_dev"},
   groups = {
     ["p100_shar"] = {gpu_type = "p100", use = "training", nodes = 8, gpus = 8, cpus = 64, memory = 262144, shards = 16, user = {}, team = {}},

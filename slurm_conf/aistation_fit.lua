@@ -29,20 +29,22 @@ local function write_memory(mib)
   return mib % 1024 == 0 and whole(mib / 1024) .. "G" or whole(mib) .. "M"
 end
 
--- Each quota that holds for the job: what it is, for whom, of what. QOS `night` has its own instead of the group's;
--- an emergency job may be let over the group's.
+-- Each quota that holds for the job: what it is, for whom, of what. QOS `night` may have its own instead of all
+-- others, and an emergency job may be let over all.
 local function each_quota(r, names, take)
-  local is_night = r.qos == "night" and policy.night ~= nil
-  local is_free = r.qos == "emergency" and policy.over_quota
+  if r.qos == "emergency" and policy.over_quota then return end
   for _, name in ipairs(names) do
     local group = policy.groups[name]
-    local ours = is_night and policy.night or group
-    if not is_free then
-      take(ours.user, "a user", is_night and "at night" or "of " .. name, group.gpu_type)
-      take(ours.team, "a team", is_night and "at night" or "of " .. name, group.gpu_type)
+    if r.qos == "night" and policy.night then
+      take(policy.night.user, "a user", "at night", group.gpu_type)
+      take(policy.night.team, "a team", "at night", group.gpu_type)
+    else
+      take(group.user, "a user", "of " .. name, group.gpu_type)
+      take(group.team, "a team", "of " .. name, group.gpu_type)
+      take(policy.user, "a user", "in all", group.gpu_type)
     end
-    take(policy.user, "a user", "in all", group.gpu_type)
   end
+  if r.qos == "night" and policy.night then return end
   local team, seen = r.account, 0
   while team and policy.teams[team] and seen < 100 do
     for _, name in ipairs(names) do
@@ -70,6 +72,10 @@ end
 
 local PER_NODE_CAPS = { "gpus", "cpus", "memory", "shards" }
 
+local function shares_in(group, r)
+  return r.wants_share == (group.sharing or "shard") and group.shards or 0
+end
+
 local function caps_of(r, names)
   local caps = { nodes = NONE, gpus = NONE, cpus = NONE, memory = NONE, shards = NONE, whole = 0 }
   for _, name in ipairs(names) do
@@ -77,7 +83,9 @@ local function caps_of(r, names)
     local nodes = group.nodes - (r.without_nodes and request.common_nodes(group.names, r.without_nodes) or 0)
     caps.nodes = lower(caps.nodes, nodes, nodes < group.nodes and "%s has no others" or "%s has no more", name)
     caps.whole = math.max(caps.whole, group.gpus)
-    for _, what in ipairs(PER_NODE_CAPS) do caps[what] = lower(caps[what], group[what], NO_MORE, name) end
+    for _, what in ipairs(PER_NODE_CAPS) do
+      caps[what] = lower(caps[what], what == "shards" and shares_in(group, r) or group[what], NO_MORE, name)
+    end
   end
   if r.qos == "development" then
     for _, what in ipairs(PER_NODE_CAPS) do caps[what] = lower(caps[what], policy.development[what], ENVIRONMENT) end

@@ -54,10 +54,10 @@ end
 
 
 def cluster_file(groups: int, teams: int) -> str:
-    """Return a cluster file with so many groups of 4 nodes and teams of two users; every other group is of ten teams."""
+    """Return a cluster file with so many groups of 4 nodes and teams of two; every other group is of ten teams."""
     said = [
-        f"  g{each:03}: {{nodes: 'g{each:03}-[01-04]', gpu_type: v{each % 7}, gpus_per_node: 8, cpus: 64, memory: 256G, "
-        f"teams: {[f't{(each + k) % teams:03}' for k in range(10)] if each % 2 else []}, "
+        f"  g{each:03}: {{nodes: 'g{each:03}-[01-04]', gpu_type: v{each % 7}, gpus_per_node: 8, cpus: 64, "
+        f"memory: 256G, teams: {[f't{(each + k) % teams:03}' for k in range(10)] if each % 2 else []}, "
         "quota: {per_user: {gpu: 16}, per_team: {gpu: 32}}}"
         for each in range(groups)
     ]

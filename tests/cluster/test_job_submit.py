@@ -140,7 +140,9 @@ def at_random(seed: int) -> tuple[str, ...]:
     """Return a request such as a hand would write, most of them too large in some way."""
     dice = Random(seed)
     few = dice.choice([2, 4, 12])
-    place = dice.choice(["--gpus={}", "--gpus-per-node={}", "--gres=gpu:{}", "--gres=gpu:v100:{}", "--gpus-per-task={}"])
+    place = dice.choice(
+        ["--gpus={}", "--gpus-per-node={}", "--gres=gpu:{}", "--gres=gpu:v100:{}", "--gpus-per-task={}"]
+    )
     options = [place.format(dice.randint(1, few))]
     if "task" in place:  # and no --ntasks-per-node beside: more than there are tasks, and Slurm runs it nowhere
         return (*options, f"-n{dice.randint(1, few)}", f"-c{dice.randint(1, 9)}")

@@ -294,6 +294,13 @@ local function fits_in_every_way(r, caps, quota)
   return true
 end
 
+local function gpus_in_all(r)
+  local node, job, task = r.lists[PER_NODE].gpu, r.lists[PER_JOB].gpu, r.lists[PER_TASK].gpu
+  if job then return job.count end
+  if node then return node.count * nodes_of(r) end
+  return task and task.count * math.max(1, r.sizes.num_tasks or 1) or 1
+end
+
 -- GPUs that only follow from the tasks (`--ntasks-per-gpu`): fewer of them are fewer tasks.
 local function fit_task_gpus(r, caps, quota)
   local room = caps.nodes.count * caps.gpus.count
@@ -318,8 +325,14 @@ local function fit_places(r, caps, quota)
   return FIT[places[1]](r, caps, quota)
 end
 
+-- Fewer GPUs are fewer tasks too, where there are so many for each (from 23.02 on the command has counted them).
 local function fit_gpus(r, caps, quota)
-  if fit_places(r, caps, quota) then return true end
+  local each, before = r.sizes.ntasks_per_tres, gpus_in_all(r)
+  local follows = each and not r.task_gpus and r.sizes.num_tasks == before * each
+  if fit_places(r, caps, quota) then
+    if follows and gpus_in_all(r) ~= before then resize(r, "num_tasks", gpus_in_all(r) * each) end
+    return true
+  end
   local named = r.named_nodes and r.named_nodes > 1 and ("it names %d nodes"):format(r.named_nodes)
   r.why_not = named or reason(quota.count and quota.count < caps.gpus.count and quota or caps.gpus)
   return false
@@ -358,10 +371,11 @@ local function clamp_per_gpu(r, list, most, what, why, option, write)
   recount(r, list, "gpu", most)
 end
 
--- The most nodes that it may be spread over.
+-- The most nodes that it may be spread over: a GPU on each.
 local function most_nodes(r, caps)
-  local nodes = r.sizes.max_nodes or 0
-  return math.max(1, nodes > 0 and math.min(nodes, caps.nodes.count) or caps.nodes.count)
+  local nodes, job = r.sizes.max_nodes or 0, r.lists[PER_JOB].gpu
+  nodes = nodes > 0 and math.min(nodes, caps.nodes.count) or caps.nodes.count
+  return math.max(1, job and math.min(nodes, job.count) or nodes)
 end
 
 -- Tasks that a node must take, however well they are spread.
@@ -377,17 +391,10 @@ local function gpus_on_node(r, caps)
   return task and task.count * tasks_on_node(r, caps) or 1
 end
 
-local function gpus_in_all(r)
-  local node, job, task = r.lists[PER_NODE].gpu, r.lists[PER_JOB].gpu, r.lists[PER_TASK].gpu
-  if job then return job.count end
-  if node then return node.count * nodes_of(r) end
-  return task and task.count * math.max(1, r.sizes.num_tasks or 1) or 1
-end
-
 local function fit_tasks(r, caps, quota)
   local on_node = share(caps.cpus, quota, nodes_of(r))
   clamp(r, "ntasks_per_node", on_node.count, "ntasks_per_node", reason(on_node), "--ntasks-per-node")
-  local room = share({ count = caps.nodes.count * caps.cpus.count, words = reason(caps.nodes) }, quota, 1)
+  local room = share({ count = most_nodes(r, caps) * caps.cpus.count, words = reason(caps.cpus) }, quota, 1)
   local each_node = r.sizes.ntasks_per_node
   if r.set.ntasks_per_node then room = lower(room, each_node * most_nodes(r, caps), reason(on_node)) end
   if r.task_gpus == nil then clamp(r, "num_tasks", room.count, "ntasks", reason(room), "--ntasks") end
@@ -397,21 +404,26 @@ local function fit_tasks(r, caps, quota)
   clamp(r, "cpus_per_task", each.count, "cpus_per_task", reason(each), "--cpus-per-task")
 end
 
+-- The CPUs in all, which the command has worked out from what it was asked for, and so has to be worked out again.
+local function recount_cpus(r)
+  local sizes, per_gpu, cpus = r.sizes, r.lists.cpus_per_tres.gpu, nil
+  if sizes.min_cpus == nil or next(r.set) == nil then return end
+  local tasks = sizes.num_tasks or math.max(1, sizes.ntasks_per_node or 1) * nodes_of(r)
+  if per_gpu then cpus = math.max(gpus_in_all(r) * per_gpu.count, tasks)  -- from 23.02 on these count too
+  else cpus = math.max(1, tasks) * math.max(1, sizes.cpus_per_task or 1) end
+  if sizes.min_cpus > cpus or (per_gpu == nil and r.set.num_tasks) then resize(r, "min_cpus", cpus) end
+end
+
 local function fit_cpus(r, caps, gpus, quota)
   local sizes, cpus = r.sizes, share(caps.cpus, quota, nodes_of(r))
   local is_of_task = sizes.pn_min_cpus and sizes.pn_min_cpus == sizes.cpus_per_task  -- from --cpus-per-task
   if not is_of_task then clamp(r, "pn_min_cpus", cpus.count, "cpus_per_node", reason(cpus), "--mincpus") end
   fit_tasks(r, caps, quota)
   if is_of_task and r.set.cpus_per_task then resize(r, "pn_min_cpus", sizes.cpus_per_task) end
-  local asked = r.lists.cpus_per_tres.gpu and r.lists.cpus_per_tres.gpu.count
   local each = { count = math.max(1, math.floor(caps.cpus.count / gpus)), words = reason(caps.cpus) }
   each = share(each, quota, gpus_in_all(r))
   clamp_per_gpu(r, "cpus_per_tres", each.count, "cpus_per_gpu", reason(each), "--cpus-per-gpu")
-  if sizes.min_cpus and r.set.cpus_per_tres then  -- from 23.02 on sbatch counts these CPUs too
-    resize(r, "min_cpus", math.max(1, math.floor(sizes.min_cpus * r.lists.cpus_per_tres.gpu.count / asked)))
-  elseif sizes.min_cpus and (r.set.num_tasks or r.set.cpus_per_task) then
-    resize(r, "min_cpus", math.max(1, sizes.num_tasks or 1) * math.max(1, sizes.cpus_per_task or 1))
-  end
+  recount_cpus(r)
 end
 
 -- A job that doesn't say how many CPUs a task has gets those that go with its GPUs (DefCpuPerGPU).

@@ -44,7 +44,7 @@ def fold(names: Iterable[str]) -> str:
 
 
 def _folded_plainly(names: set[str]) -> str | None:
-    """Return what NodeSet would, thirty times sooner, where each name ends in digits, as many for each stem."""
+    """Return what NodeSet would, in natural order and thirty times sooner, where each name ends in digits, as many for each stem."""
     stems: dict[str, list[str]] = {}
     for name in names:
         stem = name.rstrip("0123456789")

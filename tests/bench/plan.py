@@ -1,7 +1,7 @@
 """How long a plan takes and how much memory: 10,000 nodes, 100 groups, 500 teams, 5,000 users, 20,000 jobs.
 
-What is observed is made in memory: how long Slurm takes to tell it is another matter (`snapshot.py`). The cluster file is
-a real one, read from disk. Seconds are for people; the ratio of a cluster of twice the size is what a test asserts.
+What is observed is made in memory: how long Slurm takes to tell it is another matter (`snapshot.py`). The cluster file
+is a real one, read from disk. Seconds are for people; a test asserts how they grow with the cluster.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def test_what_a_changed_key_asks_for_depends_on_the_release():
 
 def test_effects_are_ordered_and_the_widest_names_all_nodes():
     steps = [NONE, RECONFIGURE, RESTART_CONTROLLER, restart_nodes("a-1"), RESTART_ALL]
-    assert sorted(reversed(steps)) == steps
+    assert sorted(set(steps)) == steps
     together = widest([restart_nodes("a-1"), RECONFIGURE, restart_nodes("a-2"), RESTART_CONTROLLER])
     assert str(together) == "restart slurmctld and slurmd on a-[1-2]"
     assert widest([]) == NONE

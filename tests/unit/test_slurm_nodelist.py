@@ -1,5 +1,6 @@
 """Node lists."""
 
+import re
 from contextlib import suppress
 
 import pytest
@@ -42,6 +43,7 @@ def test_whatever_slurm_prints_is_read_or_refused_as_unreadable(text):
         nodelist.expand(text)
 
 
+BETWEEN = re.compile(r",(?![^\[]*\])")
 STEMS = st.sampled_from(["gpu-", "gpu", "n1-", "n10-", "n9-", "a.b-", "rack1x", "x_"])
 
 
@@ -50,7 +52,7 @@ def test_what_is_folded_plainly_is_what_nodeset_makes_of_it(parts):
     names = {f"{stem}{number:03}" for stem, number in parts}
     nodes = NodeSet.fromlist(sorted(names), resolver=RESOLVER_NOGROUP)
     nodes.fold_axis = (-1,)
-    assert nodelist.fold(names) == str(nodes)
+    assert sorted(BETWEEN.split(nodelist.fold(names))) == sorted(BETWEEN.split(str(nodes)))
 
 
 @given(st.sets(st.tuples(STEMS, st.integers(0, 120), st.sampled_from([1, 2, 3])), max_size=40))

@@ -44,7 +44,10 @@ def fold(names: Iterable[str]) -> str:
 
 
 def _folded_plainly(names: set[str]) -> str | None:
-    """Return what NodeSet would, in natural order and thirty times sooner, where each name ends in digits, as many for each stem."""
+    """Return what NodeSet would, in natural order and thirty times sooner; None where it must be asked itself.
+
+    Each name must end in digits, as many as the others of its stem.
+    """
     stems: dict[str, list[str]] = {}
     for name in names:
         stem = name.rstrip("0123456789")

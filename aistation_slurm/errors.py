@@ -21,6 +21,10 @@ AistationError
           . InvalidRequest a value that Slurm can't take
   + UnsafePlan             the plan would take away more than is wise
   + StalePlan              what was reviewed is not what would be applied
+  + TakenBack              it was applied, Slurm was worse off, and it is as before again
+  + PlaceError             Slurm's files could not be brought to every host; each has the old ones
+      - HostUnreachable    one of them was not asked: unknown, silent, or it does not let us in
+      - HostsDiffer        ... and some could not be put back
   + StoreError             our own tables can't be used
   + MungeError             munge could not be used
       - MungeUnreachable   munged does not answer, or is not installed
@@ -37,7 +41,7 @@ Every one says what, where, and what to do next: `text` and `where` are the firs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 
@@ -139,6 +143,26 @@ class UnsafePlan(AistationError):
 
 class StalePlan(AistationError):
     """What was reviewed is not what would be applied."""
+
+
+class PlaceError(AistationError):
+    """Slurm's files could not be brought to every host, and nothing has changed; `failed` is host -> why."""
+
+    def __init__(self, text: str, *, where: str = "", hint: str = "", failed: Mapping[str, str] | None = None) -> None:
+        self.failed = dict(failed or {})
+        super().__init__(text, where=where, hint=hint)
+
+
+class HostUnreachable(PlaceError):
+    """A host was not asked: its key is not known, it is silent, or it does not let us in."""
+
+
+class HostsDiffer(PlaceError):
+    """Some hosts have the new files and some the old ones; the next apply brings all of them together."""
+
+
+class TakenBack(AistationError):
+    """The plan was carried out, Slurm was worse off, and is as it was before again."""
 
 
 class StoreError(AistationError):

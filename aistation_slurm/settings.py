@@ -37,6 +37,14 @@ class SlurmSettings(_Table):
     rest_token_file: Path | None = Field(None, description="A file with a token (JWT), where slurmrestd wants one.")
     rest_user: str = Field("", description="Whose token that is.")
     gpu_device: str = Field("/dev/nvidia", description="What the GPUs' device files begin with, before their number.")
+    restart_controller: tuple[str, ...] = Field(
+        ("systemctl", "restart", "slurmctld"),
+        description="What restarts slurmctld, word by word; empty where a person does it.",
+    )
+    restart_nodes: tuple[str, ...] = Field(
+        (), description="What restarts the slurmd of `{nodes}`, word by word; empty where a person does it."
+    )
+    canary_user: str = Field("", description="Who submits the canary job after an apply; without it, who applies.")
 
 
 class DaemonSettings(_Table):
@@ -58,6 +66,22 @@ class WebSettings(_Table):
     listen: str = Field("127.0.0.1:8170", description="Address and port of the web page.")
 
 
+class NodesSettings(_Table):
+    """How Slurm's files reach the other hosts."""
+
+    files: Literal["shared", "configless", "ssh"] = Field(
+        "shared", description="`shared`: a folder that all mount; `configless`: slurmctld hands them out; or `ssh`."
+    )
+    also: str = Field("", description="More hosts that hold the files, by ssh: `login-[01-02],ctl2`.")
+    user: str = Field("root", description="Whom to log in as: the owner of Slurm's files there.")
+    port: int = Field(22, gt=0, le=65535, description="Where sshd listens.")
+    key: Path = Field(Path("/etc/aistation/push_key"), description="The private key, which may run one command only.")
+    known_hosts: Path = Field(Path("/etc/aistation/known_hosts"), description="The host keys that are believed.")
+    at_once: int = Field(32, ge=1, le=256, description="So many hosts are spoken to at a time.")
+    connect_timeout: float = Field(5.0, gt=0, le=60, description="Seconds that a host has to let us in.")
+    timeout: float = Field(30.0, gt=0, le=600, description="Seconds that it has for each step, all in all.")
+
+
 class Settings(_Table):
     """Where this station's Slurm, files and services are."""
 
@@ -70,6 +94,7 @@ class Settings(_Table):
     slurm: SlurmSettings = SlurmSettings.model_construct()
     daemon: DaemonSettings = DaemonSettings.model_construct()
     web: WebSettings = WebSettings.model_construct()
+    nodes: NodesSettings = NodesSettings.model_construct()
     source: Path | None = Field(None, exclude=True, description="The file that these came from.")
 
 

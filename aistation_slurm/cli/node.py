@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from aistation_slurm.cli.node_files import files
 from aistation_slurm.cli.show import json_option, show_json, show_table
 
 
@@ -15,6 +16,7 @@ def node() -> None:
     Examples:
       aistation node list
       aistation node list --json
+      aistation node files --check                which of Slurm's files each host holds
     """
 
 
@@ -43,6 +45,9 @@ def list_nodes(as_json: bool) -> None:
             for each in rows
         ],
     )
+
+
+node.add_command(files)
 
 
 def _age(seconds: float | None) -> str:

@@ -185,8 +185,7 @@ def removing_a_busy_node(files: Files, running: Running) -> Iterator[Finding]:
     gone = [name for name in running.nodes if name not in wanted and name in busy]
     if gone:
         text = f"{fold(gone)} would go, and runs {_some(busy, gone)}"
-        fix = f"drain {fold(gone)} first, then apply"
-        yield Finding("removing-a-busy-node", "kills jobs", str(files.conf.path), text, fix)
+        yield _under_jobs(busy, gone, rule="removing-a-busy-node", where=str(files.conf.path), text=text)
 
 
 def cores_or_gres_of_a_busy_node(files: Files, running: Running) -> Iterator[Finding]:
@@ -196,8 +195,12 @@ def cores_or_gres_of_a_busy_node(files: Files, running: Running) -> Iterator[Fin
         changed = [name for name in names_of(line.name) or () if name in busy and _differs(line, running, name)]
         if changed:
             text = f"cores or GRES of {fold(changed)} change under {_some(busy, changed)}"
-            fix = f"drain {fold(changed)} first, then apply"
-            yield Finding("cores-or-gres-of-a-busy-node", "kills jobs", line.where, text, fix)
+            yield _under_jobs(busy, changed, rule="cores-or-gres-of-a-busy-node", where=line.where, text=text)
+
+
+def _under_jobs(busy: dict[str, list[int]], names: list[str], *, rule: str, where: str, text: str) -> Finding:
+    fix = f"drain {fold(names)} first, then apply"
+    return Finding(rule, "kills jobs", where, text, fix, jobs=_jobs_on(busy, names), nodes=fold(names))
 
 
 def _differs(line: Line, running: Running, name: str) -> bool:
@@ -236,7 +239,11 @@ def _busy(running: Running) -> dict[str, list[int]]:
     return busy
 
 
+def _jobs_on(busy: dict[str, list[int]], names: list[str]) -> tuple[int, ...]:
+    return tuple(sorted({job for name in names for job in busy[name]}))
+
+
 def _some(busy: dict[str, list[int]], names: list[str]) -> str:
-    ids = sorted({job for name in names for job in busy[name]})
+    ids = _jobs_on(busy, names)
     more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
     return f"job {', '.join(map(str, ids[:3]))}{more}"

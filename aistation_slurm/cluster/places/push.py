@@ -1,0 +1,188 @@
+"""Two phases over many hosts: staged everywhere, then switched everywhere; one that fails, and nothing has changed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from aistation_slurm.cluster.places.base import Files, Host, Hosts, Seen, digest, encoded, folded
+from aistation_slurm.cluster.places.ssh import Answer, Asker
+from aistation_slurm.errors import HostsDiffer, HostUnreachable, PlaceError
+from aistation_slurm.node.folder import NAMES
+
+GIVE_UP_AFTER = 64
+"""So many hosts that fail are enough to know: the others are not asked any more."""
+LINES = 20
+_HINT = (
+    "mend them, or let Slurm know that they are down (`scontrol update node=... state=down`): then they are left out"
+)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of asking many hosts the same thing."""
+
+    answers: dict[Host, Answer] = field(default_factory=dict)
+    refused: dict[Host, str] = field(default_factory=dict)
+    """Asked, and refused, or the answer was lost: it may have been done."""
+    unreached: dict[Host, str] = field(default_factory=dict)
+    """Not asked at all."""
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Host -> why, of all that did not do it."""
+        return {host.name: why for host, why in sorted([*self.refused.items(), *self.unreached.items()])}
+
+    @property
+    def touched(self) -> list[Host]:
+        """The hosts that did it, or may have."""
+        return [*self.answers, *self.refused]
+
+
+class Push:
+    """Slurm's files on hosts that are asked one by one, many at a time."""
+
+    name = "ssh"
+
+    def __init__(self, asker: Asker, hosts: Hosts, *, at_once: int = 32) -> None:
+        self._asker, self._hosts, self._at_once = asker, hosts, at_once
+        self._staged, self._switched = "", ""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts that it brings files to."""
+        return tuple(host.name for host in self._hosts.up)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Hosts that should have the files too, and are down."""
+        return self._hosts.left_out
+
+    def cannot_carry(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return which of the names a node does not take, each as a sentence of why."""
+        why = "is not among what a node takes; name it with --name in the key's forced command, or bring it yourself"
+        return tuple(f"{name}: {why}" for name in names if name not in NAMES)
+
+    def look(self, names: Iterable[str]) -> Seen:
+        """Return what the hosts hold now."""
+        seen = self._ask(self._hosts.up, {"verb": "look", "names": list(names)}, enough=len(self._hosts.up))
+        states = {host.name: str(answer.get("state", "")) for host, answer in seen.answers.items()}
+        return Seen(
+            {host.name: _digests(answer) for host, answer in sorted(seen.answers.items())},
+            seen.failed,
+            {name: _UNFINISHED[state] for name, state in sorted(states.items()) if state in _UNFINISHED},
+        )
+
+    def stage(self, files: Files) -> None:
+        """Let every host hold the new files beside the old ones."""
+        self._staged, self._switched = secrets.token_hex(8), ""
+        contents = {name: None if text is None else encoded(text) for name, text in files.items()}
+        entries = [_entry(name, content, files[name]) for name, content in contents.items()]
+        body = b"".join(content for content in contents.values() if content is not None)
+        request = {"verb": "stage", "push": self._staged, "files": entries}
+        try:
+            outcome = self._ask(self._hosts.up, request, body) if files else Outcome()
+            if outcome.failed:
+                raise _nothing_changed("could not take the new files", outcome.failed)
+        except BaseException:  # Ctrl-C too
+            self.drop()
+            raise
+
+    def switch(self) -> None:
+        """Put what was staged in force on every host; staged nothing, it does nothing."""
+        if not self._staged:
+            return
+        self._staged, self._switched = "", self._staged
+        try:
+            outcome = self._ask(self._hosts.up, {"verb": "switch", "push": self._switched})
+            if outcome.failed:
+                raise _nothing_changed("could not put them in force", outcome.failed)
+        except BaseException:
+            self.back()
+            raise
+
+    def back(self) -> None:
+        """Put the files from before the last `switch` in force again; after none, it does nothing."""
+        if not self._switched:
+            return
+        push, self._switched = self._switched, ""
+        outcome = self._ask(self._hosts.up, {"verb": "back", "push": push}, enough=len(self._hosts.up))
+        if outcome.failed:
+            text = f"{_hosts(outcome.failed)} could not be switched back and may hold the new files"
+            hint = "\n".join([*_lines(outcome.failed), "the next apply brings all of them together"])
+            raise HostsDiffer(text, hint=hint, failed=outcome.failed)
+
+    def drop(self) -> None:
+        """Take away what was staged and not switched; a host that can't be asked does so at the next push."""
+        if self._staged:
+            push, self._staged = self._staged, ""
+            self._ask(self._hosts.up, {"verb": "drop", "push": push})
+
+    def restart(self, names: Sequence[str]) -> Seen:
+        """Let these hosts restart their slurmd, each by the command that its own side of the key names."""
+        outcome = self._ask([host for host in self._hosts.up if host.name in set(names)], {"verb": "restart"})
+        return Seen({host.name: {} for host in outcome.answers}, outcome.failed)
+
+    def _ask(
+        self, hosts: Sequence[Host], request: Mapping[str, object], body: bytes = b"", *, enough: int = GIVE_UP_AFTER
+    ) -> Outcome:
+        outcome = Outcome()
+        with ThreadPoolExecutor(max(1, min(self._at_once, len(hosts))), thread_name_prefix="push") as pool:
+            waiting = {pool.submit(self._asker.ask, host, request, body): host for host in hosts}
+            try:
+                while waiting:
+                    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                    for each in done:
+                        _note(outcome, waiting.pop(each), each)
+                    if len(outcome.refused) + len(outcome.unreached) >= enough:
+                        outcome.unreached.update(_not_asked(waiting))
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+        return outcome
+
+
+_UNFINISHED = {
+    "staged": "holds files that were never put in force; the next apply drops them",
+    "switching": "was cut off between old files and new ones; the next apply mends it",
+}
+
+
+def _note(outcome: Outcome, host: Host, future: Future[Answer]) -> None:
+    try:
+        outcome.answers[host] = future.result()
+    except HostUnreachable as error:
+        outcome.unreached[host] = str(error)
+    except PlaceError as error:
+        outcome.refused[host] = str(error)
+
+
+def _not_asked(waiting: dict[Future[Answer], Host]) -> dict[Host, str]:
+    """Cancel what has not begun, and return those hosts."""
+    cancelled = [each for each in waiting if each.cancel()]
+    return {waiting.pop(each): "not asked any more, since so many failed" for each in cancelled}
+
+
+def _entry(name: str, content: bytes | None, text: str | None) -> dict[str, object]:
+    return {"name": name} if content is None else {"name": name, "size": len(content), "sha256": digest(text)}
+
+
+def _digests(answer: Answer) -> dict[str, str | None]:
+    files = answer.get("files")
+    return {str(name): each and str(each) for name, each in files.items()} if isinstance(files, Mapping) else {}
+
+
+def _nothing_changed(what: str, failed: Mapping[str, str]) -> PlaceError:
+    return PlaceError(
+        f"{_hosts(failed)} {what}; nothing was changed", hint="\n".join([*_lines(failed), _HINT]), failed=failed
+    )
+
+
+def _hosts(failed: Mapping[str, str]) -> str:
+    return "1 host" if len(failed) == 1 else f"{len(failed)} hosts"
+
+
+def _lines(failed: Mapping[str, str]) -> list[str]:
+    lines = folded(failed)
+    return lines if len(lines) <= LINES else [*lines[:LINES], f"... and {len(lines) - LINES} lines more"]

@@ -268,6 +268,11 @@ class ClusterSpec(Spec):
         return ("gpu", *sorted({"shard", *shared}, reverse=True))
 
     def tres(self) -> tuple[str, ...]:
-        """Return the TRES that Slurm must account for so that quotas see them."""
+        """Return the TRES that Slurm must account for so that quotas of ours see them."""
         gpu, *shared = (f"gres/{each}" for each in self.gres_types())
-        return (gpu, *(f"{gpu}:{each}" for each in self.models()), *shared)
+        groups = self.managed_groups().values()
+        limited = [self.quota, self.calendar.quota, *(group.quota for group in groups)]
+        quotas = [each for both in limited for each in (both.per_user, both.per_team)]
+        quotas += [team.quota for team in self.managed_teams().values()]
+        models = {group.gpu_type for group in groups}.union(*(quota.gpu_types for quota in quotas))
+        return (gpu, *(f"{gpu}:{each}" for each in sorted(models)), *shared)

@@ -42,7 +42,7 @@ def files(check: bool, setup: bool, folder: Path, names: tuple[str, ...], restar
       aistation node files --check --json
     """
     if setup:
-        _show_setup(folder, names, restart_with)
+        _show_setup(folder, restart_with)
     elif check:
         _check(as_json=as_json)
     else:
@@ -61,12 +61,12 @@ def _serve(folder: Path, names: tuple[str, ...], restart_with: str) -> None:
     os.execve(sys.executable, [sys.executable, "-P", "-m", "aistation_slurm.node.files", *words], env)
 
 
-def _show_setup(folder: Path, names: tuple[str, ...], restart_with: str) -> None:
+def _show_setup(folder: Path, restart_with: str) -> None:
     from aistation_slurm.cluster.places.setup import setup_lines
     from aistation_slurm.settings import load_settings
 
-    lines = setup_lines(load_settings(), Path(sys.argv[0]).absolute(), folder, names, restart_with)
-    for line in lines:
+    program = Path(sys.argv[0]).absolute()
+    for line in setup_lines(load_settings(), program=program, folder=folder, restart_with=restart_with):
         click.echo(line)
 
 

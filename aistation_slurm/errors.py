@@ -21,6 +21,7 @@ AistationError
           . InvalidRequest a value that Slurm can't take
   + UnsafePlan             the plan would take away more than is wise
   + StalePlan              what was reviewed is not what would be applied
+  + TakenBack              it was applied, Slurm was worse off, and it is as before again
   + PlaceError             Slurm's files could not be brought to every host; each has the old ones
       - HostUnreachable    one of them was not asked: unknown, silent, or it does not let us in
       - HostsDiffer        ... and some could not be put back
@@ -158,6 +159,10 @@ class HostUnreachable(PlaceError):
 
 class HostsDiffer(PlaceError):
     """Some hosts have the new files and some the old ones; the next apply brings all of them together."""
+
+
+class TakenBack(AistationError):
+    """The plan was carried out, Slurm was worse off, and is as it was before again."""
 
 
 class StoreError(AistationError):

@@ -84,9 +84,12 @@ def templates(*folders: Path, finalize: Callable[[object], str]) -> Environment:
 
 
 def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Replace the file in one step, so that nobody ever reads half of it."""
+    """Replace the file in one step, so that nobody ever reads half of it.
+
+    Bytes that were no UTF-8 when they were read with `surrogateescape` are written as they were.
+    """
     fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("w", encoding="utf-8") as file:
+    with fresh.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -37,6 +37,14 @@ class SlurmSettings(_Table):
     rest_token_file: Path | None = Field(None, description="A file with a token (JWT), where slurmrestd wants one.")
     rest_user: str = Field("", description="Whose token that is.")
     gpu_device: str = Field("/dev/nvidia", description="What the GPUs' device files begin with, before their number.")
+    restart_controller: tuple[str, ...] = Field(
+        ("systemctl", "restart", "slurmctld"),
+        description="What restarts slurmctld, word by word; empty where a person does it.",
+    )
+    restart_nodes: tuple[str, ...] = Field(
+        (), description="What restarts the slurmd of `{nodes}`, word by word; empty where a person does it."
+    )
+    canary_user: str = Field("", description="Who submits the canary job after an apply; without it, who applies.")
 
 
 class DaemonSettings(_Table):

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from aistation_slurm.cli.show import json_option, say, show_json, show_table
+from aistation_slurm.cli.cluster_apply import apply, rollback
+from aistation_slurm.cli.cluster_history import history
+from aistation_slurm.cli.plan_page import as_dict, colour, print_plan, what_next
+from aistation_slurm.cli.show import file_argument, json_option, say, show_json, show_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aistation_slurm.cluster import Plan
     from aistation_slurm.settings import Settings
     from aistation_slurm.slurm.connect import Slurm
-    from aistation_slurm.spec import ClusterSpec
+    from aistation_slurm.spec import ClusterSpec, Quota
 
-COLOURS = {"+": "green", "~": "yellow", "-": "red"}
 EXIT_CHANGES = 2
-
-file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 
 
 @click.group()
@@ -59,9 +60,9 @@ def check(file: Path | None, as_json: bool, no_shadow: bool) -> None:
         show_json({"file": path, "warnings": spec.warnings, **report.as_dict(), "not_checked": why_not})
         sys.exit(1 if report.refusals() else 0)
     for warning in spec.warnings:
-        click.secho(f"warning: {warning}", fg="yellow", err=True, color=_colour())
+        click.secho(f"warning: {warning}", fg="yellow", err=True, color=colour())
     for line in report.lines():
-        click.secho(line, fg="red" if line in report.refusals() else None, color=_colour())
+        click.secho(line, fg="red" if line in report.refusals() else None, color=colour())
     if why_not:
         say(f"note: Slurm's files were not checked: {why_not}")
     click.echo(f"{path}: {_summary(spec)}")
@@ -102,50 +103,12 @@ def plan(file: Path | None, as_json: bool, detailed_exitcode: bool) -> None:
     """
     made, _ = _plan(file)
     if as_json:
-        show_json(_as_dict(made))
+        show_json(as_dict(made))
     else:
-        _print(made)
+        print_plan(made)
         if made:
-            say(f"Nothing was changed. Carry it out: aistation cluster apply --checksum {made.checksum}")
+            say(f"Nothing was changed. {what_next(made)}")
     sys.exit(EXIT_CHANGES if made and detailed_exitcode else 0)
-
-
-@cluster.command()
-@file_argument
-@json_option
-@click.option("--checksum", metavar="C", help="Only if the plan is still this one, as `plan` named it.")
-@click.option("--yes", "-y", is_flag=True, help="Don't ask.")
-@click.option("--force", is_flag=True, help="Even if much would be deleted. Never kills a job.")
-def apply(file: Path | None, as_json: bool, checksum: str | None, yes: bool, force: bool) -> None:
-    """Make Slurm what the cluster file says.
-
-    \b
-    Examples:
-      aistation cluster apply                     shows the plan, and asks
-      aistation cluster apply --checksum 58f9ffe07e29
-    """
-    from aistation_slurm.cli.cluster_check import raise_if_refused
-    from aistation_slurm.cluster import apply as carry_out
-    from aistation_slurm.errors import StalePlan
-
-    made, slurm = _plan(file)
-    if checksum and checksum != made.checksum:
-        raise StalePlan(f"the plan is now {made.checksum}, not {checksum}", hint="look again: aistation cluster plan")
-    made.raise_if_unsafe(force=force)
-    raise_if_refused(made, slurm)
-    if made and not (yes or checksum):
-        _print(made)
-        _ask()
-    done = []
-    for line in carry_out(made, slurm, force=force):
-        done.append(line)
-        if not as_json:
-            _print_line(line)
-    if as_json:
-        show_json({"checksum": made.checksum, "done": done})
-    else:
-        click.echo(made.summary() if not made else f"plan {made.checksum} carried out: {len(done)} steps")
-    _look_again(file)
 
 
 @cluster.command()
@@ -203,58 +166,6 @@ def _plan(file: Path | None) -> tuple[Plan, Slurm]:
     return made, slurm
 
 
-def _look_again(file: Path | None) -> None:
-    from aistation_slurm.errors import StalePlan
-
-    left, _ = _plan(file)
-    if left:
-        _print(left)
-        raise StalePlan(
-            "Slurm is not yet what the cluster file says",
-            hint="apply once more; if that doesn't help, see slurmctld's log",
-        )
-
-
-def _ask() -> None:
-    from aistation_slurm.errors import UsageError
-
-    if not sys.stdin.isatty():
-        raise UsageError(
-            "there is nobody to ask", hint="say --checksum, as `aistation cluster plan` prints it, or --yes"
-        )
-    click.confirm("Carry it out?", abort=True, err=True)
-
-
-def _print(made: Plan) -> None:
-    for line in made.lines():
-        _print_line(line)
-    for note in made.notes:
-        say(f"note: {note}")
-    for blocker in made.blockers:
-        click.secho(f"refused: {blocker}", fg="red", err=True, color=_colour())
-    click.echo(made.summary())
-
-
-def _print_line(line: str) -> None:
-    click.secho(line, fg=COLOURS.get(line.strip()[:1]), color=_colour())
-
-
-def _colour() -> bool | None:
-    """Return False where colour is not wanted, None where click may look at the terminal."""
-    return False if os.environ.get("NO_COLOR") else None
-
-
-def _as_dict(made: Plan) -> dict[str, object]:
-    return {
-        "checksum": made.checksum,
-        "counts": made.counts,
-        "changes": [{"sign": each.sign, "text": str(each), "argv": each.argv()} for each in made.changes],
-        "lines": made.lines(),
-        "notes": made.notes,
-        "blockers": made.blockers,
-    }
-
-
 def _summary(spec: ClusterSpec) -> str:
     return (
         f"cluster {spec.cluster}: {len(spec.groups)} groups, {spec.total_nodes} nodes, {spec.total_gpus} GPUs, "
@@ -272,7 +183,7 @@ def _group_rows(spec: ClusterSpec) -> list[tuple[object, ...]]:
             group.shards_per_gpu if group.shards_per_gpu > 1 else "-",
             group.use,
             ",".join(group.teams) or "all",
-            _quotas(group.quota.model_dump(exclude_none=True)),
+            _quotas(dict(group.quota)),
         )
         for name, group in spec.groups.items()
     ]
@@ -284,15 +195,21 @@ def _team_rows(spec: ClusterSpec) -> list[tuple[object, ...]]:
             name,
             len(team.members),
             ",".join(team.emergency) or "-",
-            _quotas({"team": team.quota.model_dump(exclude_none=True), **spec.quota.model_dump(exclude_none=True)}),
+            _quotas({"team": team.quota, **dict(spec.quota)}),
             team.description,
         )
         for name, team in spec.teams.items()
     ]
 
 
-def _quotas(quotas: dict[str, dict[str, object]]) -> str:
+def _quotas(quotas: Mapping[str, Quota]) -> str:
     said = [
-        f"{what}={amount} {who.replace('_', ' ')}" for who, quota in quotas.items() for what, amount in quota.items()
+        f"{what}={amount} {who.replace('_', ' ')}"
+        for who, quota in quotas.items()
+        for what, amount in quota.said().items()
     ]
     return ", ".join(said) or "-"
+
+
+for _command in (apply, history, rollback):
+    cluster.add_command(_command)

@@ -98,23 +98,16 @@ def start_cluster(wishes: Wishes, *, file: Path | None = None, scale: int | None
 
 
 def settle(cluster: DevCluster) -> None:
-    """Apply the cluster's file to it, as an administrator would."""
-    from aistation_slurm.cluster import apply, make_plan
+    """Apply the cluster's file to it, as an administrator would; its nodes are not there yet, so nothing is tried."""
+    from aistation_slurm.cluster.carry_out import Wish, carry_out
+    from aistation_slurm.cluster.target import Target
     from aistation_slurm.settings import read_settings
     from aistation_slurm.slurm.connect import connect
-    from aistation_slurm.spec import load_spec
+    from aistation_slurm.spec.edit import read_text
 
     settings = read_settings(cluster.paths.config)
-    slurm = connect(settings.slurm)
-    plan = make_plan(
-        load_spec(cluster.paths.spec),
-        slurm,
-        conf_dir=cluster.paths.etc,
-        gpu_device=settings.slurm.gpu_device,
-        source=str(cluster.paths.spec),
-    )
-    for _ in apply(plan, slurm):
-        pass
+    target = Target(settings=settings, slurm=connect(settings.slurm), cluster_file=cluster.paths.spec)
+    carry_out(target, Wish(spec=target.load(), text=read_text(cluster.paths.spec), canary=False, watch=False))
 
 
 @dev.command()
@@ -237,6 +230,30 @@ def fault(name: str, kind: str, node: str, as_json: bool) -> None:
         show_json(struck)
     else:
         click.echo(str(struck))
+
+
+@dev.command()
+@name_option
+@click.argument("what", metavar="slurmctld|NODES|all")
+@json_option
+def restart(name: str, what: str, as_json: bool) -> None:
+    """Restart slurmctld, the slurmd of some nodes, or all of them; jobs go on.
+
+    \b
+    Examples:
+      aistation dev restart slurmctld
+      aistation dev restart v100-[01-03] --name big
+    """
+    from aistation_slurm.devcluster.cluster import DevCluster
+    from aistation_slurm.devcluster.lock import need_root
+    from aistation_slurm.devcluster.restart import restart as restart_daemons
+
+    need_root()
+    done = restart_daemons(DevCluster.open(name), what)
+    if as_json:
+        show_json(done)
+    else:
+        say(f"restarted: {', '.join(done)}")
 
 
 @dev.command()

@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
+"""The cluster file; where it is left out, the one that aistation.toml names."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 

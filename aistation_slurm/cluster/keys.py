@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from aistation_slurm.cluster.effects import NEED_RESTART
 from aistation_slurm.cluster.site import CONF, SiteConf
 from aistation_slurm.errors import SpecError
 from aistation_slurm.spec import ClusterSpec
@@ -15,16 +16,23 @@ FAST_START = {
     "bf_interval": "1",
     "sched_interval": "1",
 }
+PROFILES: Mapping[str, Mapping[str, str]] = {"quick-start": FAST_START, "none": {}}
+"""Name of a profile of the scheduler -> its parameters."""
 JOB_SUBMIT = "JobSubmitPlugins"
-LISTS = frozenset({"GresTypes", "AccountingStorageTRES", "AccountingStorageEnforce", "SchedulerParameters", JOB_SUBMIT})
+CLI_FILTER = "CliFilterPlugins"
+LUA = frozenset({JOB_SUBMIT, CLI_FILTER})
+"""Keys that name a plugin which runs Lua of ours: its file must be there first."""
+LISTS = frozenset({"GresTypes", "AccountingStorageTRES", "AccountingStorageEnforce", "SchedulerParameters", *LUA})
 """Keys that may hold more than we ask for."""
-ADVISED = frozenset({"SchedulerParameters", "PriorityWeightAge", "PriorityWeightQOS", "EnforcePartLimits", JOB_SUBMIT})
+ADVISED = frozenset({"SchedulerParameters", "EnforcePartLimits", *LUA}) | {
+    f"PriorityWeight{each}" for each in ("Age", "FairShare", "QOS")
+}
 """Keys without which all works, only later or in another order, or what can never start waits for ever."""
 _AFTERWARDS = {
-    JOB_SUBMIT: " once apply has written job_submit.lua (slurmctld doesn't start without), then `scontrol reconfigure`"
+    JOB_SUBMIT: " once apply has written job_submit.lua (slurmctld doesn't start without), then `scontrol reconfigure`",
+    CLI_FILTER: " once cli_filter.lua is on every host that srun, salloc or sbatch is run on (they fail without), "
+    "then `scontrol reconfigure`",
 }
-RESTARTS = frozenset({"SelectType", "SelectTypeParameters", "GresTypes", "AccountingStorageEnforce"})
-"""Keys that a reconfigure does not bring (slurm.conf(5))."""
 
 
 def site_keys(spec: ClusterSpec) -> dict[str, str]:
@@ -33,60 +41,83 @@ def site_keys(spec: ClusterSpec) -> dict[str, str]:
     Emergency rests on preemption by QOS (slurm.conf(5), PreemptType); quotas on `limits`, `qos` and every GPU model
     among the tracked TRES: a typed request is not seen by an untracked type.
     """
-    return {
+    has_weights = any(team.weight is not None for team in spec.managed_teams().values())
+    profile = PROFILES[spec.slurm.profile]
+    keys = {
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_Core_Memory",
-        "GresTypes": "gpu,shard",
+        "GresTypes": ",".join(spec.gres_types()),
         "AccountingStorageTRES": ",".join(spec.tres()),
         "AccountingStorageEnforce": "associations,limits,qos",
         "PriorityType": "priority/multifactor",
         "PriorityWeightAge": "1000",
+        "PriorityWeightFairShare": "1000" if has_weights else "",
         "PriorityWeightQOS": "100000",
         "PreemptType": "preempt/qos",
         "PreemptMode": "REQUEUE",
         "JobRequeue": "1",
         "EnforcePartLimits": "ALL",
-        "SchedulerParameters": ",".join(f"{key}={value}" for key, value in FAST_START.items()),
+        "SchedulerParameters": ",".join(f"{key}={value}" for key, value in profile.items()),
         JOB_SUBMIT: "lua",
+        **({CLI_FILTER: "lua"} if spec.slurm.cli_filter else {}),
     }
+    return {key: value for key, value in keys.items() if value}
 
 
-def lacking(spec: ClusterSpec, site: SiteConf, *, has_lua: bool | None = None) -> Iterator[SpecError]:
-    """Yield what the site's slurm.conf lacks, each with the exact line to write; `has_lua`: see `policy.has_plugin`."""
+def misfits(spec: ClusterSpec, site: SiteConf, *, has_lua: bool | None = None) -> Iterator[SpecError]:
+    """Yield what no edit of a line puts right; `has_lua`: see `policy.has_plugin`."""
     name = site.value("ClusterName")
     if name and name.lower() != spec.cluster:
         hint = f"write `cluster: {name.lower()}`, or name the slurm.conf of {spec.cluster} in aistation.toml"
         yield SpecError(f"this is cluster {name!r}, not {spec.cluster!r}", where=site.where("ClusterName"), hint=hint)
-    if CONF not in site.includes:
-        yield SpecError(f"does not include {CONF}", where=str(site.path), hint=f"add the line: Include {CONF}")
-    for group in spec.groups:
-        if where := site.partitions.get(group):
-            yield SpecError(
-                f"partition {group} stands here too", where=where, hint="take that line out: apply writes it anew"
-            )
-    if has_lua is False and not fixed(JOB_SUBMIT, "lua", site.value(JOB_SUBMIT)):
+    if spec.is_ours and has_lua is False and not fixed(JOB_SUBMIT, "lua", site.value(JOB_SUBMIT)):
         text = (
             f"{JOB_SUBMIT}={site.value(JOB_SUBMIT)}, but this Slurm was built without Lua: slurmctld ends at its start"
         )
         yield SpecError(text, where=site.where(JOB_SUBMIT), hint="take `lua` out of that line")
+
+
+def lacking(spec: ClusterSpec, site: SiteConf) -> Iterator[SpecError]:
+    """Yield what the site's slurm.conf lacks, each with the exact line to write."""
+    if not spec.is_ours:
+        return
+    if CONF not in site.includes:
+        yield SpecError(f"does not include {CONF}", where=str(site.path), hint=f"add the line: Include {CONF}")
+    for group in spec.managed_groups():
+        if where := site.partitions.get(group):
+            yield SpecError(
+                f"partition {group} stands here too", where=where, hint="take that line out: apply writes it anew"
+            )
     for key, value in site_keys(spec).items():
         if key not in ADVISED and (fix := fixed(key, value, site.value(key))):
-            then = ", and restart slurmctld and every slurmd" if key in RESTARTS else ""
+            then = ", and restart slurmctld and every slurmd" if key in NEED_RESTART else ""
             hint = f"{_verb(key, site)} the line: {key}={fix}{then}"
             yield SpecError(_says(key, site), where=site.where(key), hint=hint)
 
 
 def advice(
-    spec: ClusterSpec, site: SiteConf, running: Mapping[str, str], *, has_lua: bool | None = None
+    spec: ClusterSpec,
+    site: SiteConf,
+    running: Mapping[str, str],
+    *,
+    has_lua: bool | None = None,
+    edited: bool = False,
 ) -> Iterator[str]:
-    """Yield what would be better in the site's slurm.conf, or is not yet in force, as one line each."""
+    """Yield what would be better in the site's slurm.conf, or is not yet in force, as one line each.
+
+    `edited`: its lines are edited by the plan, which tells slurmctld too, so that nothing of that is left to say.
+    """
+    if not spec.is_ours:
+        return
     for key, value in site_keys(spec).items():
         if key == JOB_SUBMIT and has_lua is False:
             yield f"{site.path}: this Slurm was built without Lua, so no request is made to fit when it is submitted"
+        elif edited or (key == CLI_FILTER and has_lua is False):
+            continue
         elif key in ADVISED and (fix := fixed(key, value, site.value(key))):
             yield f"{site.where(key)}: better with the line {key}={fix}{_AFTERWARDS.get(key, '')}"
         elif running and fixed(key, value, running.get(key, "")):
-            then = "run `scontrol reconfigure`" if key == JOB_SUBMIT else "restart it"
+            then = "run `scontrol reconfigure`" if key in LUA else "restart it"
             yield f"{site.where(key)}: slurmctld still runs with {key}={running.get(key, '')}; {then}"
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aistation_slurm.cluster import policy
-from aistation_slurm.cluster.files import GRES
-from aistation_slurm.cluster.site import CONF, SiteConf, read_site_conf
+from aistation_slurm.cluster.effects import Release, release_of
+from aistation_slurm.cluster.files import NAMES
+from aistation_slurm.cluster.site import SiteConf, read_site_conf
 from aistation_slurm.errors import SpecError
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.marks import MARK
@@ -28,6 +29,8 @@ class Observed:
     """Whether this Slurm can run job_submit.lua; None where that can't be seen from here."""
     files: Mapping[str, str | None]
     """Name -> text of the files that we write; None where there is none."""
+    tres: frozenset[str] | None = None
+    """TRES that slurmdbd knows, such as `gres/gpu:v100`; None where it was not asked."""
     qos: Mapping[str, Qos] = field(default_factory=dict)
     accounts: Mapping[str, Account] = field(default_factory=dict)
     users: Mapping[str, User] = field(default_factory=dict)
@@ -38,6 +41,11 @@ class Observed:
     nodes: Mapping[str, Node] = field(default_factory=dict)
     partitions: Mapping[str, Partition] = field(default_factory=dict)
     jobs: tuple[Job, ...] = ()
+
+    @property
+    def release(self) -> Release:
+        """Which Slurm runs: (22, 5) of 22.05.8; (0, 0) where that is not known."""
+        return release_of(self.config)
 
     def is_our_account(self, name: str) -> bool:
         """True where we made the account; others belong to the site and are none of our business."""
@@ -60,6 +68,7 @@ def look(slurm: Slurm, *, conf_dir: Path) -> Observed:
     with ThreadPoolExecutor(max_workers=4) as pool:  # each answer of slurmdbd takes 0.2-0.4 s, nearly all of it waiting
         associations = pool.submit(read.associations)
         qos, accounts, users = pool.submit(read.qos), pool.submit(read.accounts), pool.submit(read.users)
+        tres = pool.submit(read.tres)
         config = read.config()
         nodes, partitions, jobs = read.nodes(), read.partitions(), read.jobs()
         has_lua = policy.has_plugin(config)
@@ -69,7 +78,8 @@ def look(slurm: Slurm, *, conf_dir: Path) -> Observed:
         config=config,
         has_lua=has_lua,
         site=site,
-        files={name: _text(conf_dir / name) for name in (CONF, GRES, *policy.NAMES)},
+        files={name: _text(conf_dir / name) for name in (*NAMES, policy.FILTER, *policy.NAMES)},
+        tres=frozenset(map(str, tres.result())),
         qos={each.name: each for each in qos.result()},
         accounts={each.name: each for each in accounts.result()},
         users={each.name: each for each in users.result()},

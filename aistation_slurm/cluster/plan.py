@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,23 +15,31 @@ from aistation_slurm.cluster.changes import (
     Change,
     DeleteAccounts,
     DeleteQos,
-    Reconfigure,
+    Effect,
+    Refusal,
     RemoveUsers,
     WriteFile,
-    WriteRules,
+    widest,
 )
-from aistation_slurm.cluster.desired import desired, job_qos, partition_qos
-from aistation_slurm.cluster.files import GRES, body_of, gres_to_keep, is_edited, is_ours, line_changes, wanted_files
-from aistation_slurm.cluster.keys import advice, lacking
+from aistation_slurm.cluster.desired import desired
+from aistation_slurm.cluster.drift import with_drift
+from aistation_slurm.cluster.entry import State
+from aistation_slurm.cluster.file_changes import file_changes
+from aistation_slurm.cluster.files import GRES, NAMES, gres_to_keep, is_ours, wanted_files, wanted_names
+from aistation_slurm.cluster.history import History
+from aistation_slurm.cluster.keys import advice, lacking, misfits
 from aistation_slurm.cluster.nodes import node_complaints
 from aistation_slurm.cluster.observed import Observed, look
-from aistation_slurm.cluster.site import CONF
+from aistation_slurm.cluster.refusals import refusals_of
+from aistation_slurm.cluster.site_edits import SiteEdits, wanted_edits
+from aistation_slurm.cluster.tell import told
+from aistation_slurm.cluster.touched import Jobs, with_jobs
+from aistation_slurm.cluster.unfinished import with_unfinished
 from aistation_slurm.errors import SpecError, SpecErrors, UnsafePlan
 from aistation_slurm.slurm.connect import Slurm
-from aistation_slurm.slurm.model import Partition
-from aistation_slurm.slurm.nodelist import expand
-from aistation_slurm.spec import ClusterSpec, GpuGroup
+from aistation_slurm.spec import ClusterSpec, load_spec
 
+BY_HAND = "changed by hand since the last apply"
 FEW = 3
 """So many deletions are never too many: in a small cluster every one is a large share."""
 
@@ -44,7 +53,7 @@ class Plan:
     """What would be better, but is not ours to change."""
     existing: int = 0
     """How many accounts, users and QOS of ours there are now."""
-    blockers: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
     """Why the plan must not be carried out now, whoever wants it: a job would be killed."""
 
     def __bool__(self) -> bool:
@@ -55,7 +64,13 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Return every change as one line, and below a file's what changes in it."""
-        return [line for change in self.changes for line in _lines(change)]
+        return [line for change in self.changes for line in self.lines_of(change)]
+
+    def lines_of(self, change: Change) -> list[str]:
+        """Return one change as a line, and below it what changes in a file, and what was changed by hand."""
+        inside = [f"    {line}" for line in change.lines] if isinstance(change, WriteFile) else []
+        by_hand = [f"    ! {BY_HAND}: {said}" for said in change.by_hand]
+        return [str(change), *inside, *by_hand]
 
     def summary(self) -> str:
         """Return the last line of the plan: its name, and how much it would change."""
@@ -76,6 +91,11 @@ class Plan:
         return {"create": found["+"], "update": found["~"], "delete": found["-"]}
 
     @property
+    def effect(self) -> Effect:
+        """The effect of all its changes together."""
+        return widest(change.effect for change in self.changes)
+
+    @property
     def checksum(self) -> str:
         """Names the plan, so that what was reviewed is what is applied."""
         texts = [change.text for change in self.changes if isinstance(change, WriteFile)]
@@ -87,20 +107,14 @@ class Plan:
         Raises:
             UnsafePlan: a job would be killed; or, without `force`, more than `share` of what exists would be deleted.
         """
-        if self.blockers:
-            raise UnsafePlan(
-                self.blockers[0], hint="\n".join([*self.blockers[1:], "wait for those jobs, or cancel them"])
-            )
+        if self.refusals:
+            first, *others = self.refusals
+            raise UnsafePlan(first.text, hint="\n".join([first.safe_way, *map(str, others)]))
         kinds = (RemoveUsers, DeleteAccounts, DeleteQos)
         deletions = sum(change.count for change in self.changes if isinstance(change, kinds))
         if not force and deletions > max(FEW, share * self.existing):
             text = f"{deletions} of {self.existing} accounts, users and QOS would be deleted"
             raise UnsafePlan(text, hint="is it the right cluster file? say --force if you mean it")
-
-
-def _lines(change: Change) -> list[str]:
-    inside = [f"    {line}" for line in change.lines] if isinstance(change, WriteFile) else []
-    return [str(change), *inside]
 
 
 def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: str, source: str) -> Plan:
@@ -110,40 +124,77 @@ def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: st
         SpecError: the site's slurm.conf or nodes lack what the cluster file rests on, or a name is taken.
         SlurmError: Slurm can't be asked.
     """
-    return decide(spec, look(slurm, conf_dir=conf_dir), conf_dir=conf_dir, gpu_device=gpu_device, source=source)
+    observed, history = look(slurm, conf_dir=conf_dir), History(conf_dir)
+    last = _last_applied(history)
+    made = decide(spec, observed, conf_dir=conf_dir, gpu_device=gpu_device, source=source, last=last)
+    return replace(made, changes=with_unfinished(made.changes, history.interrupted()))
 
 
-def decide(spec: ClusterSpec, observed: Observed, *, conf_dir: Path, gpu_device: str, source: str) -> Plan:
+def _last_applied(history: History) -> ClusterSpec | None:
+    """Return the cluster file as it was last applied; None where nobody knows: none was, or one was not ended."""
+    entries, done = history.entries(), history.last_done()
+    if done is None or entries[-1].state not in {State.DONE, State.UNDONE}:
+        return None
+    with suppress(SpecError):
+        return load_spec(done.spec_path)
+    return None
+
+
+def decide(
+    spec: ClusterSpec,
+    observed: Observed,
+    *,
+    conf_dir: Path,
+    gpu_device: str,
+    source: str,
+    last: ClusterSpec | None = None,
+) -> Plan:
     """Return what must change, from what is wanted and what is there. Changes nothing, asks nobody.
+
+    `last` is the cluster file as it was last applied: what is there and it did not say was changed by hand since.
 
     Raises:
         SpecError: the site's slurm.conf or nodes lack what the cluster file rests on, or a name is taken.
     """
-    wanted = desired(spec)
-    _raise_all([*complaints(spec, observed), *strangers(wanted, observed)], where=str(observed.site.path))
+    wanted, edits = desired(spec), wanted_edits(spec, observed.site, has_lua=observed.has_lua)
+    _raise_all([*complaints(spec, observed, edits), *strangers(wanted, observed)], where=str(observed.site.path))
     kept = gres_to_keep(observed.files.get(GRES), spec, observed.nodes)
     texts = wanted_files(spec, gpu_device=gpu_device, source=source, kept_gres=kept)
-    changes: list[Change] = [*accounting_changes(wanted, observed), *_files(texts, observed, conf_dir, spec)]
-    changes += _rules(spec, observed, conf_dir, source)
-    if why := _must_reconfigure(spec, observed, [each for each in changes if isinstance(each, WriteFile)]):
-        changes.append(Reconfigure(why, frozenset(wanted.qos)))
-    changes.sort(key=lambda change: change.rank)
+    changes: list[Change] = [*accounting_changes(wanted, observed)]
+    changes += file_changes(spec, observed, edits, texts, conf_dir=conf_dir, source=source)
+    changes += told(spec, observed, edits, changes, frozenset(wanted.qos))
+    jobs = Jobs(observed.jobs)
+    changes = with_jobs(sorted(changes, key=lambda change: change.rank), jobs, observed)
+    changes = with_drift(changes, last, observed)
     return Plan(
         changes=tuple(changes),
-        notes=tuple(advice(spec, observed.site, observed.config, has_lua=observed.has_lua)),
+        notes=tuple(_notes(spec, observed, edits)),
         existing=_existing(observed),
-        blockers=tuple(_blockers(spec, observed, changes)),
+        refusals=tuple(refusals_of(spec, observed, changes, jobs)),
     )
 
 
-def complaints(spec: ClusterSpec, observed: Observed) -> Iterator[SpecError]:
-    """Yield what the site's own files and nodes lack; none of it is changed by us."""
-    yield from lacking(spec, observed.site, has_lua=observed.has_lua)
-    yield from node_complaints(spec, observed.nodes, where=str(observed.site.path))
-    for name, text in observed.files.items():
-        if text is not None and not is_ours(text):
-            where = str(observed.site.path.with_name(name))
-            yield SpecError("was not written by aistation", where=where, hint=f"move it away: mv {where} {where}.site")
+def complaints(spec: ClusterSpec, observed: Observed, edits: SiteEdits) -> Iterator[SpecError]:
+    """Yield what the site's own files and nodes lack, and no edit of ours puts right."""
+    where = str(observed.site.path)
+    yield from misfits(spec, observed.site, has_lua=observed.has_lua)
+    yield from edits.by_hand if edits.files else lacking(spec, observed.site)
+    yield from node_complaints(spec, observed.nodes, where=where, settled=edits.settled)
+    for name, text in observed.files.items() if spec.is_ours else ():
+        if text is not None and not is_ours(text) and name not in _left_alone(spec):
+            path = str(observed.site.path.with_name(name))
+            yield SpecError("was not written by aistation", where=path, hint=f"move it away: mv {path} {path}.site")
+
+
+def _left_alone(spec: ClusterSpec) -> set[str]:
+    """Return the files that may be the site's own."""
+    return {GRES, *NAMES, *([] if spec.slurm.cli_filter else [policy.FILTER])} - ({*wanted_names(spec)} - {GRES})
+
+
+def _notes(spec: ClusterSpec, observed: Observed, edits: SiteEdits) -> Iterator[str]:
+    yield from advice(spec, observed.site, observed.config, has_lua=observed.has_lua, edited=bool(edits.files))
+    if spec.managed_groups() and not is_ours(observed.files.get(GRES) or ""):
+        yield f"{observed.site.path.with_name(GRES)} is the site's own, and is left as it is"
 
 
 def _raise_all(errors: Sequence[SpecError], *, where: str) -> None:
@@ -153,84 +204,6 @@ def _raise_all(errors: Sequence[SpecError], *, where: str) -> None:
         raise SpecErrors(errors, where=where)
 
 
-def _files(texts: dict[str, str], observed: Observed, conf_dir: Path, spec: ClusterSpec) -> Iterator[WriteFile]:
-    for name, text in texts.items():
-        old = observed.files.get(name)
-        if old is not None and body_of(old) == body_of(text):
-            continue
-        lines = line_changes(old or "", text)
-        effect = _gres_effect(spec, lines) if name == GRES else "reconfigure" if lines else "none"
-        yield WriteFile(conf_dir / name, text, old, effect, lines, edited=bool(old) and is_edited(old or ""))
-
-
-def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str) -> Iterator[WriteRules]:
-    """Yield the files of job_submit.lua, which slurmctld reads again by itself; none where this Slurm has no Lua.
-
-    That one is written with any other, even as it was: slurmctld sees no change but its time.
-    """
-    if observed.has_lua is False:
-        return
-    texts = policy.rules_files(spec, source=source, exempt=policy.slurm_user(observed.config))
-    changed = {name for name, text in texts.items() if body_of(observed.files.get(name) or "") != body_of(text)}
-    for name in (each for each in texts if each in changed or (changed and each == policy.RULES)):
-        old, text = observed.files.get(name), texts[name]
-        lines = policy.table_changes(old, text) if old and name == policy.TABLE else ()
-        yield WriteRules(conf_dir / name, text, old, "none", lines, edited=bool(old) and is_edited(old or ""))
-
-
-def _gres_effect(spec: ClusterSpec, lines: Sequence[str]) -> str:
-    """Return who must be restarted: a slurmd reads gres.conf when it starts, and never again."""
-    lists = [group.nodes for group in spec.groups.values() if any(f" {group.nodes} " in f"{line} " for line in lines)]
-    return f"restart slurmd on {','.join(lists)}" if lists else "none"
-
-
-def _must_reconfigure(spec: ClusterSpec, observed: Observed, files: Sequence[WriteFile]) -> str:
-    """Return why slurmctld must read its files again, or nothing."""
-    if any(each.effect != "none" for each in files):
-        return "its files change"
-    for name, group in spec.groups.items():
-        found = observed.partitions.get(name)
-        if found is None:
-            return f"it does not know partition {name} yet"
-        if differs := _difference(name, group, found):
-            return f"{differs} of its partition {name} is not the file's"
-    return ""
-
-
-def _difference(name: str, group: GpuGroup, found: Partition) -> str:
-    """Return what slurmctld's partition has otherwise than the file; its state is the site's to set."""
-    pairs = {
-        "Nodes": (set(expand(found.nodes)), set(group.node_names())),
-        "QOS": (found.qos, partition_qos(name)),
-        "AllowQos": (set(found.allow_qos), set(job_qos(group))),
-        "AllowAccounts": (set(found.allow_accounts), set(group.teams)),
-        "MaxTime": (found.max_time, group.max_time),
-        "DefaultTime": (found.default_time, group.default_time),
-    }
-    return next((key for key, (is_so, should) in pairs.items() if is_so != should), "")
-
-
 def _existing(observed: Observed) -> int:
     rows = sum(observed.is_our_account(account) for account, _ in observed.associations)
     return rows + sum(map(observed.is_our_qos, observed.qos))
-
-
-def _blockers(spec: ClusterSpec, observed: Observed, changes: Sequence[Change]) -> Iterator[str]:
-    """Yield what would vanish under its jobs: slurmctld kills those of a partition, slurmdbd those of a user."""
-    old = line_changes(observed.files.get(CONF) or "", "")
-    ours = {line.removeprefix("- partition ") for line in old if line.startswith("- partition ")}
-    alive = [job for job in observed.jobs if not job.state.is_over]
-    for name in sorted(ours - spec.groups.keys()):
-        if jobs := [job.job_id for job in alive if name in job.partition.split(",")]:
-            yield f"group {name!r} can't go while it has jobs: {_some(jobs)}"
-    for change in changes:
-        if not isinstance(change, RemoveUsers):
-            continue
-        for user in change.users:
-            if jobs := [job.job_id for job in alive if (job.account, job.user) == (change.account, user)]:
-                yield f"{user} can't leave team {change.account!r} while having jobs there: {_some(jobs)}"
-
-
-def _some(numbers: Sequence[int]) -> str:
-    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
-    return ", ".join(map(str, numbers[:5])) + more

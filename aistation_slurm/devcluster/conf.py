@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -200,6 +201,8 @@ simulated = true
 conf = {text(str(paths.slurm_conf))}
 rest_socket = {text(str(paths.run / "slurmrestd" / "slurmrestd.socket"))}
 gpu_device = {text(str(paths.devices / "nvidia"))}
+restart_controller = {text(_restart(record, "slurmctld"))}
+restart_nodes = {text(_restart(record, "{nodes}"))}
 {slurm}
 [daemon]
 heartbeat = {text(heartbeat)}
@@ -207,3 +210,7 @@ heartbeat = {text(heartbeat)}
 [web]
 listen = {text(f"127.0.0.1:{record.ports.web}")}
 """
+
+
+def _restart(record: ClusterRecord, what: str) -> list[str]:
+    return [sys.executable, "-m", "aistation_slurm", "dev", "restart", what, "--name", record.name]

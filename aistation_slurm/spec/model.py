@@ -2,66 +2,70 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
+from aistation_slurm.spec.base import Short, Spec
+from aistation_slurm.spec.names import expand
+from aistation_slurm.spec.policies import (
+    AlarmPolicy,
+    CachePolicy,
+    Calendar,
+    EmergencyPolicy,
+    EnvironmentPolicy,
+    NoticePolicy,
+)
+from aistation_slurm.spec.quotas import Quota, Quotas
+from aistation_slurm.spec.slurm_keys import FileSystem, SlurmPolicy
 from aistation_slurm.spec.types import (
-    Clocks,
-    Duration,
+    AbsolutePath,
     Memory,
     Minutes,
     Name,
     Names,
     NodeList,
+    ParentName,
+    Size,
+    Text,
     TimeZone,
     UserName,
     UserNames,
     Word,
-    expand,
 )
 
 Use = Literal["training", "development", "both"]
-Cache = Literal["ssd", "hdd", "none"]
+Sharing = Literal["shard", "mps"]
+Disk = Literal["ssd", "hdd", "none"]
 OverRequest = Literal["adjust", "remind", "refuse"]
+ManagedBy = Literal["aistation", "site"]
 
 
-class Spec(BaseModel):
-    """What all parts of the cluster file have in common: unknown keys and wrong types are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+MAX_CPUS = 65_533
+"""Slurm counts a node's CPUs in 16 bits, and keeps the last two numbers for itself (slurm.h)."""
 
 
-class Quota(Spec):
-    """At most this much at the same time; what is left out is not limited."""
+class CacheDisk(Spec):
+    """The disk of each node that data sets are cached on; `ssd` alone is short for `{disk: ssd}`."""
 
-    gpu: int | None = Field(
-        None, ge=0, description="Whole GPUs. CPUs and memory follow from it where they are left out."
-    )
-    shards: int | None = Field(None, ge=0, description="Shares of GPUs, in groups that share them.")
-    cpu: int | None = Field(None, ge=0, description="CPUs.")
-    memory: Memory | None = Field(None, description="Memory, such as `512G`.")
-    jobs: int | None = Field(None, ge=0, description="Running jobs.")
-    submitted: int | None = Field(None, ge=0, description="Running and waiting jobs; one more is refused.")
+    disk: Disk = Field(description="Its kind.")
+    path: AbsolutePath | None = Field(None, description="The folder on it, such as `/ssd/cache`.")
+    size: Size | None = Field(None, description="How much of it may be used, such as `1T`; without it, all of it.")
 
 
-class Quotas(Spec):
-    """Quotas for each user and for each team."""
-
-    per_user: Quota = Field(Quota.model_construct(), description="What one user may have.")
-    per_team: Quota = Field(Quota.model_construct(), description="What all members of one team may have together.")
+Cache = Annotated[CacheDisk, Short("disk")]
 
 
 class Defaults(Spec):
     """What every group has that doesn't say otherwise."""
 
     gpus_per_node: int | None = Field(None, ge=1, le=64, description="How many GPUs each node has.")
-    cpus: int | None = Field(None, ge=1, description="How many CPUs each node has.")
+    cpus: int | None = Field(None, ge=1, le=MAX_CPUS, description="How many CPUs each node has.")
     memory: Memory | None = Field(None, description="How much memory each node has, such as `256G`.")
     shards_per_gpu: int | None = Field(None, ge=1, le=64, description="Over 1, a GPU is shared by as many jobs.")
+    sharing: Sharing | None = Field(None, description="How a GPU is shared.")
     use: Use | None = Field(None, description="What the groups are for.")
-    cache: Cache | None = Field(None, description="The kind of disk that data sets are cached on.")
+    cache: Cache | None = Field(None, description="The disk of each node that data sets are cached on.")
     max_time: Minutes | None = Field(None, description="The longest that a job may run.")
     default_time: Minutes | None = Field(None, description="How long a job may run that doesn't say.")
 
@@ -72,15 +76,27 @@ class GpuGroup(Spec):
     nodes: NodeList = Field(description="Slurm node list, such as `gpu-[01-16]`.")
     gpu_type: Word = Field(description="The gres type, such as `v100`.")
     gpus_per_node: int = Field(ge=1, le=64, description="How many GPUs each node has.")
-    cpus: int = Field(ge=1, description="How many CPUs each node has.")
+    cpus: int = Field(ge=1, le=MAX_CPUS, description="How many CPUs each node has.")
     memory: Memory = Field(description="How much memory each node has for jobs, such as `256G`.")
     shards_per_gpu: int = Field(1, ge=1, le=64, description="Over 1, a GPU is shared by as many jobs.")
+    sharing: Sharing = Field(
+        "shard",
+        description="How a GPU is shared: `shard`, or `mps`, NVIDIA's own service, which serves one user at a time.",
+    )
     use: Use = Field("training", description="What the group is for: `training`, `development` or `both`.")
-    teams: Names = Field([], description="The teams that may use it; empty means all.")
+    teams: Names = Field(
+        [], description="The teams that may use it, with those below them (`parent`); empty means all."
+    )
     quota: Quotas = Field(Quotas.model_construct(), description="What a user or a team may have of this group.")
     max_time: Minutes | None = Field(None, description="The longest that a job may run; without it, for ever.")
     default_time: Minutes | None = Field(None, description="How long a job may run that doesn't say.")
-    cache: Cache = Field("none", description="The kind of disk that data sets are cached on.")
+    cache: Cache = Field(
+        CacheDisk.model_construct(disk="none"), description="The disk of each node that data sets are cached on."
+    )
+    managed_by: ManagedBy = Field(
+        "aistation",
+        description="`site`: the partition stands in the site's own slurm.conf; it is known and shown, never changed.",
+    )
 
     def node_names(self) -> tuple[str, ...]:
         """Return the names of its nodes, sorted."""
@@ -97,6 +113,17 @@ class GpuGroup(Spec):
         return self.gpus_per_node * self.shards_per_gpu if self.shards_per_gpu > 1 else 0
 
     @property
+    def is_ours(self) -> bool:
+        """True where its partition, its GPUs and its quotas are ours to write."""
+        return self.managed_by == "aistation"
+
+    @property
+    def gres(self) -> str:
+        """What each node has, as its NodeName line says it: `gpu:v100:8,shard:16`."""
+        shares = f",{self.sharing}:{self.shards_per_node}" if self.shards_per_node else ""
+        return f"gpu:{self.gpu_type}:{self.gpus_per_node}{shares}"
+
+    @property
     def cpus_per_gpu(self) -> int:
         """How many CPUs go with one GPU, so that none is left without."""
         return max(1, self.cpus // self.gpus_per_node)
@@ -110,37 +137,36 @@ class GpuGroup(Spec):
 class Team(Spec):
     """People who work together; becomes an account."""
 
-    description: str = Field("", description="What the team is, for people.")
+    description: Text = Field("", description="What the team is, for people.")
     members: UserNames = Field([], description="The Unix users in it.")
     emergency: UserNames = Field([], description="The members who may submit emergency jobs.")
-    quota: Quota = Field(Quota.model_construct(), description="What the team may have over all groups.")
-
-
-class IdlePolicy(Spec):
-    """What happens to a development environment that nobody uses."""
-
-    remind_after: Duration = Field(timedelta(hours=1), description="How long until its owner is reminded.")
-    stop_after: Duration | None = Field(None, description="How long until it is stopped; without it, never.")
-
-
-class EnvironmentPolicy(Spec):
-    """How many development environments a user may have, and how large."""
-
-    per_user: int = Field(2, ge=0, description="How many a user may have at the same time.")
-    gpu_shares: int = Field(1, ge=0, description="Shares of a GPU (whole GPUs where they are not shared) of each.")
-    cpus: int = Field(2, ge=1, description="CPUs of each.")
-    memory: Memory = Field(8192, description="Memory of each, such as `7G`.")
-    idle: IdlePolicy = Field(IdlePolicy.model_construct(), description="When an idle one is reminded of and stopped.")
-
-
-class Calendar(Spec):
-    """When people are away, and their GPUs may be used by others."""
-
-    nights: Clocks | None = Field(None, description="The hours of night, such as `20:00-08:00`.")
-    weekends: bool = Field(False, description="True if Saturdays and Sundays count too.")
-    holidays: str | None = Field(
-        None, pattern=r"^[A-Z]{2}$", description="The country whose holidays count, such as `CN`."
+    coordinators: UserNames = Field(
+        [], description="The members who may change the team's members and limits (Slurm's coordinators)."
     )
+    parent: ParentName | None = Field(
+        None,
+        description="The team above it, whose quota holds for all below it together; `root` is above all. Without it, "
+        "Slurm's is left as it is.",
+    )
+    weight: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Its fair share beside the teams of the same parent; without it, Slurm's is left as it is.",
+    )
+    quota: Quota = Field(
+        Quota.model_construct(),
+        description="What the team may have over all groups, those below it too. What it leaves out follows from "
+        "`quota: per_team`, but not for a team that has others below it.",
+    )
+    managed_by: ManagedBy = Field(
+        "aistation", description="`site`: the account is the site's own; it is known and shown, and never changed."
+    )
+
+    @property
+    def is_ours(self) -> bool:
+        """True where its account, its members and their limits are ours to write."""
+        return self.managed_by == "aistation"
 
 
 class ClusterSpec(Spec):
@@ -162,12 +188,18 @@ class ClusterSpec(Spec):
         "adjust", description="What happens to a job that asks for more than a node has, or than its quota allows."
     )
     calendar: Calendar = Field(Calendar.model_construct(), description="When people are away.")
+    emergency: EmergencyPolicy = Field(EmergencyPolicy.model_construct(), description="What emergency jobs may do.")
+    storage: dict[Word, FileSystem] = Field({}, description="The file systems that storage quotas are about, by name.")
+    slurm: SlurmPolicy = Field(SlurmPolicy.model_construct(), description="How Slurm itself is to be set up.")
+    cache: CachePolicy = Field(CachePolicy.model_construct(), description="How nodes keep copies of data sets.")
+    alarms: AlarmPolicy = Field(AlarmPolicy.model_construct(), description="When an administrator is to be told.")
+    notices: NoticePolicy = Field(NoticePolicy.model_construct(), description="What users are told, and how.")
 
     _warnings: tuple[str, ...] = PrivateAttr(default=())
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is allowed but looks like a mistake, each as `file:line: text`."""
+        """What is allowed but looks like a mistake, each as `file:line:column: text`."""
         return self._warnings
 
     @property
@@ -192,7 +224,50 @@ class ClusterSpec(Spec):
         """Return the group that the node belongs to, or None."""
         return next((name for name, group in self.groups.items() if node in group.node_names()), None)
 
+    def managed_groups(self) -> dict[Word, GpuGroup]:
+        """Return the groups that are ours to write; the others stand in the site's own slurm.conf."""
+        return {name: group for name, group in self.groups.items() if group.is_ours}
+
+    def managed_teams(self) -> dict[Name, Team]:
+        """Return the teams that are ours to write; the others are the site's own accounts."""
+        return {name: team for name, team in self.teams.items() if team.is_ours}
+
+    @property
+    def is_ours(self) -> bool:
+        """True where any group or team of it is ours to write; else nothing at all is wanted of Slurm."""
+        return bool(self.managed_groups() or self.managed_teams())
+
+    def below(self, team: str) -> tuple[Name, ...]:
+        """Return the teams that have this one above them, at any distance, in the file's order."""
+        if all(each.parent != team for each in self.teams.values()):
+            return ()
+        return tuple(name for name in self.teams if team in self.above(name))
+
+    def above(self, team: str) -> tuple[Name, ...]:
+        """Return the teams above this one, the nearest first; a circle is followed once."""
+        found: list[Name] = []
+        while (each := self.teams.get(team)) and each.parent in self.teams and each.parent not in found:
+            found.append(team := each.parent)
+        return tuple(found)
+
+    def allowed_teams(self, group: str) -> tuple[Name, ...]:
+        """Return the teams that may use the group, those below them too; none means all.
+
+        From 23.02 on Slurm counts an account's sub-accounts to it in AllowAccounts, before that it doesn't.
+        """
+        named = set(self.groups[group].teams)
+        return tuple(name for name in self.teams if name in named or not named.isdisjoint(self.above(name)))
+
+    def models(self) -> tuple[Word, ...]:
+        """Return the GPU models of all groups once, sorted."""
+        return tuple(sorted({group.gpu_type for group in self.groups.values()}))
+
+    def gres_types(self) -> tuple[str, ...]:
+        """Return the kinds of GRES that Slurm must know for the groups that are ours."""
+        shared = {group.sharing for group in self.managed_groups().values() if group.shards_per_gpu > 1}
+        return ("gpu", *sorted({"shard", *shared}, reverse=True))
+
     def tres(self) -> tuple[str, ...]:
         """Return the TRES that Slurm must account for so that quotas see them."""
-        types = sorted({group.gpu_type for group in self.groups.values()})
-        return ("gres/gpu", *(f"gres/gpu:{each}" for each in types), "gres/shard")
+        gpu, *shared = (f"gres/{each}" for each in self.gres_types())
+        return (gpu, *(f"{gpu}:{each}" for each in self.models()), *shared)

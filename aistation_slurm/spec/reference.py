@@ -9,15 +9,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from aistation_slurm.assets import asset_dir
-from aistation_slurm.spec.model import Spec
+from aistation_slurm.spec.amounts import MAX_COUNT
+from aistation_slurm.spec.base import Spec
 
 HEAD = """# The cluster file
 
 One YAML file says what the administrator wants of the cluster: GPU groups, quotas, teams. `aistation cluster plan`
 shows what would change in Slurm, `aistation cluster apply` changes it. Unknown keys are refused, with the nearest known
-one; every complaint names the file and the line. Amounts of memory carry their unit (`256G`), and so do durations
-(`30m`, `4h`, `1d12h`, or Slurm's own `1-12:00:00`). Editors complete the file with the schema that
-`aistation cluster schema` prints.
+one; every complaint names the file, the line and the column. Amounts of memory carry their unit (`256G`), and so do
+durations (`30m`, `4h`, `1d12h`, or Slurm's own `1-12:00:00`). Whole numbers are plain digits: `08`, `1e3` and `0x10`
+are refused, since not every reader of YAML takes them for the same; as a name they stand in quotes. Editors complete
+the file with the schema that `aistation cluster schema` prints.
 
 This page is written by `scripts/dev/docs` from the models in `aistation_slurm/spec/model.py`.
 """
@@ -29,6 +31,8 @@ PLAIN = {
     "object": "mapping",
 }
 Schema = dict[str, Any]
+_NAMED = frozenset({"GpuGroup", "Team", "FileSystem", "Switch"})
+"""Models of which there are several, each under a name of its own."""
 
 
 def reference_page(model: type[BaseModel]) -> str:
@@ -56,25 +60,35 @@ def _tables(schema: Schema, defs: dict[str, Schema], place: str, seen: set[str])
 
 def _below(place: str, key: str, model: str) -> str:
     path = f"{place}.{key}" if place else key
-    return f"{path}.NAME" if model in {"GpuGroup", "Team"} else path
+    return f"{path}.NAME" if model in _NAMED else path
 
 
 def _models(field: Schema) -> list[str]:
     """Return the names of the models that the field's value holds."""
-    refs = [field, *field.get("anyOf", []), field.get("additionalProperties", {})]
-    return [str(each["$ref"]).rpartition("/")[2] for each in refs if isinstance(each, dict) and "$ref" in each]
+    inner = field.get("additionalProperties", {})
+    refs = [each for each in (field, inner) if isinstance(each, dict)]
+    refs += [deeper for each in list(refs) for one in each.get("anyOf", []) for deeper in (one, *one.get("anyOf", []))]
+    return [str(each["$ref"]).rpartition("/")[2] for each in refs if "$ref" in each]
 
 
 def _kind(field: Schema) -> str:
     choices = [each for each in field.get("anyOf", [field]) if each.get("type") != "null"]
     one = choices[0]
+    if len(choices) == 1 and "anyOf" in one:
+        choices = one["anyOf"]
+    if len(choices) > 1 and _models(choices[-1]):
+        return f"{_kind(choices[0])}, or a mapping"
     if _models(one):
         return "mapping"
     if "enum" in one:
         return ", ".join(f"`{each}`" for each in one["enum"])
     if one.get("examples"):
         return "such as " + ", ".join(f"`{each}`" for each in one["examples"])
-    span = [f"{word} {one[key]}" for key, word in (("minimum", "from"), ("maximum", "to")) if key in one]
+    span = [
+        f"{word} {one[key]}"
+        for key, word in (("minimum", "from"), ("maximum", "to"))
+        if one.get(key, MAX_COUNT) != MAX_COUNT
+    ]
     return " ".join([PLAIN.get(str(one.get("type")), "value"), *span])
 
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import fcntl
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from aistation_slurm.cluster import execution, lock
 from aistation_slurm.cluster.apply import apply
-from aistation_slurm.cluster.changes import Change, CreateQos, DeleteQos, Reconfigure, WriteFile
+from aistation_slurm.cluster.changes import RECONFIGURE, Change, CreateQos, DeleteQos, Reconfigure, WriteFile
 from aistation_slurm.cluster.plan import Plan
 from aistation_slurm.errors import SlurmRefused, SlurmUnreachable, UnsafePlan
 from aistation_slurm.slurm.commands import show_loaded_qos
 from aistation_slurm.slurm.connect import Slurm
-
-MODULE = sys.modules["aistation_slurm.cluster.apply"]
 
 
 @dataclass
@@ -53,7 +51,7 @@ def pretended(tmp_path) -> Pretended:
 
 
 def plan_for(folder: Path, *more: Change) -> Plan:
-    file = WriteFile(folder / "aistation.conf", "new\n", "old\n", "reconfigure")
+    file = WriteFile(folder / "aistation.conf", "new\n", "old\n", effect=RECONFIGURE)
     changes = (CreateQos(("group-a",), {}), file, Reconfigure("its files change", frozenset({"group-a"})), *more)
     return Plan(changes=changes)
 
@@ -63,7 +61,6 @@ def test_qos_then_files_then_reconfigure_then_deletions(pretended):
     assert pretended.told == ["add qos group-a", "reconfigure with new", "delete qos where"]
     assert [line[:6] for line in done] == ["+ qos ", "~ file", "~ slur", "- qos "]
     assert (pretended.folder / "aistation.conf").read_text() == "new\n"
-    assert (pretended.folder / "aistation.conf.old").read_text() == "old\n"
 
 
 def test_files_that_slurmctld_refuses_are_put_back(pretended):
@@ -75,7 +72,7 @@ def test_files_that_slurmctld_refuses_are_put_back(pretended):
 
 
 def test_no_file_names_a_qos_that_slurmctld_has_not_heard_of(pretended, monkeypatch):
-    monkeypatch.setattr(MODULE, "PATIENCE", 0.2)
+    monkeypatch.setattr(execution, "PATIENCE", 0.2)
     pretended.loaded = frozenset({"normal"})
     with pytest.raises(SlurmUnreachable, match="has not heard of QOS group-a"):
         list(apply(plan_for(pretended.folder), pretended.slurm))
@@ -91,7 +88,7 @@ def test_an_unsafe_plan_does_nothing(pretended):
 
 
 def test_two_at_a_time_do_not_mix_their_files(pretended, monkeypatch):
-    monkeypatch.setattr(MODULE, "TURNS", 2)
+    monkeypatch.setattr(lock, "TURNS", 2)
     with (pretended.folder / ".aistation.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(UnsafePlan, match="another apply is at work"):

@@ -207,6 +207,15 @@ def test_cores_and_gres_of_a_busy_node_stay(change):
     assert finding.fix == "drain v100-02 first, then apply"
 
 
+@pytest.mark.parametrize("shown", ["gpu:gtx1080ti:2,shard:gtx1080ti:8", "gpu:gtx1080ti:2,shard:0"])
+def test_a_busy_node_whose_shares_slurmctld_shows_otherwise_is_no_other_node(shown):
+    dev = replace(node("dev-01", shown), tres={"gres/gpu": 2, "gres/shard": 8})
+    running = replace(RUNNING, nodes={**RUNNING.nodes, "dev-01": dev}, jobs=(replace(BUSY[0], nodes="dev-01"),))
+    assert found(running=running) == []
+    rules = [each.rule for each in found(GOOD.replace("shard:8", "shard:4"), running=running)]
+    assert rules == ["cores-or-gres-of-a-busy-node"]
+
+
 def test_a_busy_node_stays():
     text = GOOD.replace("v100-[01-03]", "v100-[01,03]").replace("v100-[01-02]", "v100-01")
     rules = {each.rule: each.level for each in found(text, running=replace(RUNNING, jobs=BUSY))}

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aistation_slurm.cluster import changes as c
+from aistation_slurm.cluster import policy
 from aistation_slurm.cluster.desired import job_qos, partition_qos
 from aistation_slurm.cluster.keys import site_keys
 from aistation_slurm.cluster.observed import Observed
@@ -149,6 +150,7 @@ def qos_of(name: str, values: dict[str, str]) -> Qos:
         preempt_mode=values.get("PreemptMode", "cluster"),
         flags=tuple(filter(None, values.get("Flags", "").split(","))),
         limits=Limits(
+            grp_tres=read_tres(values.get("GrpTRES", "")),
             max_tres_per_user=read_tres(values.get("MaxTRESPerUser", "")),
             max_tres_per_account=read_tres(values.get("MaxTRESPerAccount", "")),
             max_tres_per_job=read_tres(values.get("MaxTRESPerJob", "")),
@@ -196,7 +198,7 @@ def test_planning_twice_gives_the_same_plan_and_changes_nothing(six_teams):
     first, second = plan_of(six_teams, observed), plan_of(six_teams, observed)
     assert first == second
     assert first.checksum == second.checksum
-    assert first.counts == {"create": 7 + 6 + 120 + 1 + 3, "update": 2, "delete": 0}
+    assert first.counts == {"create": 7 + 6 + 120 + 1 + len(policy.NAMES), "update": 2, "delete": 0}
 
 
 def test_a_plan_right_after_apply_is_empty(six_teams):
@@ -310,8 +312,14 @@ def test_users_of_an_account_of_the_site_stay(small):
 
 
 def test_a_gres_conf_of_the_site_is_not_overwritten(small):
-    with pytest.raises(SpecError, match="was not written by aistation"):
-        plan_of(small, fresh(small, files={"gres.conf": "NodeName=x Name=gpu\n", "aistation.conf": ""}))
+    plan = plan_of(small, fresh(small, files={"gres.conf": "NodeName=x Name=gpu\n", "aistation.conf": ""}))
+    assert "gres.conf" not in {change.path.name for change in plan.changes if isinstance(change, c.WriteFile)}
+    assert "gres.conf is the site's own, and is left as it is" in " ".join(plan.notes)
+
+
+def test_another_file_of_the_site_stands_in_the_way(small):
+    with pytest.raises(SpecError, match=r"aistation\.conf: was not written by aistation"):
+        plan_of(small, fresh(small, files={"aistation.conf": "PartitionName=x Nodes=y\n"}))
 
 
 def test_a_file_of_ours_that_was_edited_by_hand_is_shown_as_such(small):

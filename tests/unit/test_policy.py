@@ -17,6 +17,7 @@ from aistation_slurm.cluster.apply import apply
 from aistation_slurm.cluster.changes import Reconfigure, WriteFile, WriteRules
 from aistation_slurm.cluster.files import is_edited, is_ours
 from aistation_slurm.cluster.plan import Plan, decide
+from aistation_slurm.cluster.policy_table import lua_value
 from aistation_slurm.cluster.site import SiteConf
 from aistation_slurm.devcluster.files import _write_missing
 from aistation_slurm.devcluster.paths import Paths
@@ -44,18 +45,18 @@ def test_the_table_says_what_the_cluster_file_says():
     assert list(table["order"].values()) == ["v100", "dev"]
     assert table["groups"]["v100"] == {
         "gpu_type": "v100", "use": "training", "nodes": 3, "gpus": 2, "cpus": 8, "memory": 16384, "shards": 0,
-        "user": {"gpus": 4}, "team": {},
-    }  # fmt: skip
+        "user": {"gpus": 4, "cpus": 20, "memory": 40960}, "team": {},
+    }, "CPUs and memory follow from the GPUs, as the QOS has them"  # fmt: skip
     assert table["groups"]["dev"]["shards"] == 8
     assert table["development"] == {"gpus": 0, "shards": 1, "cpus": 1, "memory": 2048}
-    assert table["user"] == {"gpus": 6}
+    assert table["user"]["gpus"] == 6
     assert table["teams"] == {"behavior": {}, "face": {}}, "who may submit emergency jobs is Slurm's to know"
 
 
 @given(st.text() | st.text(alphabet='"\\]=[-\n\0'))
 def test_a_text_in_the_table_is_a_text_or_is_refused(text):
     try:
-        written = policy.lua_value({"key": text, text: True})
+        written = lua_value({"key": text, text: True})
     except UnprintableError:
         assert not text.isprintable()
         return
@@ -177,7 +178,7 @@ def test_the_rules_are_always_newer_than_the_ones_before_by_a_second(tmp_path, a
     os.utime(path, (before, before))
     quiet = Quiet()
 
-    list(apply(Plan(changes=(WriteRules(path, "new", "old", "none"),)), Slurm(read=quiet, write=quiet)))
+    list(apply(Plan(changes=(WriteRules(path, "new", "old"),)), Slurm(read=quiet, write=quiet)))
 
     assert path.read_text() == "new"
     assert int(path.stat().st_mtime) >= before + 1
@@ -187,8 +188,9 @@ def test_rules_for_groups_that_slurmctld_refused_are_never_written(tmp_path):
     path = tmp_path / policy.RULES
     path.write_text("old")
     quiet = Quiet(refuses=True)
-    conf = WriteFile(tmp_path / "aistation.conf", "new", "old", "reconfigure")
-    plan = Plan(changes=(conf, Reconfigure("why"), WriteRules(path, "new", "old", "none")))
+    conf = WriteFile(tmp_path / "aistation.conf", "new", "old")
+    conf.path.write_text("old")
+    plan = Plan(changes=(conf, Reconfigure("why"), WriteRules(path, "new", "old")))
 
     with pytest.raises(SlurmRefused):
         list(apply(plan, Slurm(read=quiet, write=quiet)))

@@ -25,6 +25,10 @@ class Finding:
     what: str
     fix: str = ""
     """The safe way to what was meant."""
+    jobs: tuple[int, ...] = ()
+    """The jobs that it would end."""
+    nodes: str = ""
+    """The nodes that are to be drained first, as a node list."""
 
     def __str__(self) -> str:
         return f"{self.level}: {self.where}: {self.what} [{self.rule}]" + (f"; {self.fix}" if self.fix else "")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
+from aistation_slurm.cluster.changes import RESTART_ALL
 from aistation_slurm.cluster.conf import NOUNS, Conf
+from aistation_slurm.cluster.effects import NEED_RESTART, effect_of_key
 from aistation_slurm.cluster.lint.finding import Files, Finding, Running
 
 USUAL_SOCKET = "/run/munge/munge.socket.2"
@@ -144,32 +146,20 @@ def identity_of_a_cluster(files: Files, running: Running) -> Iterator[Finding]:
             yield Finding("identity-of-a-cluster", "fatal", files.conf.where(key), what, fix)
         elif running.alive:
             fix = f"wait until its {len(running.alive)} jobs are gone, stop every daemon, then change it"
-            yield Finding("identity-of-a-cluster", "kills jobs", files.conf.where(key), what, fix)
+            jobs = tuple(job.job_id for job in running.alive)
+            yield Finding("identity-of-a-cluster", "kills jobs", files.conf.where(key), what, fix, jobs=jobs)
         else:
             fix = "stop every daemon, change it, start them"
             yield Finding("identity-of-a-cluster", "restart", files.conf.where(key), what, fix)
 
 
-_RESTARTS: Mapping[str, bool] = {
-    "GresTypes": True,
-    "SelectTypeParameters": True,
-    "ProctrackType": False,
-    "JobContainerType": False,
-    "AuthInfo": True,
-    "AuthAltTypes": True,
-    "SlurmctldPort": False,
-    "SlurmdPort": False,
-    "MaxJobCount": False,
-}
-"""Keys that a reconfigure does not bring (slurm.conf(5)), and whether they are lists."""
-
-
 def key_needs_restart(files: Files, running: Running) -> Iterator[Finding]:
     """A key that only a restart brings."""
-    for key in _RESTARTS:
+    for key in sorted(NEED_RESTART - set(_IDENTITY)):
         now, wanted = running.config.get(key, ""), files.conf.value(key)
-        if now and wanted and _words(now) != _words(wanted):
-            fix = "restart slurmctld and every slurmd"
+        effect = effect_of_key(key, running.version)
+        if now and wanted and effect.restarts_controller and _words(now) != _words(wanted):
+            fix = "restart slurmctld and every slurmd" if effect == RESTART_ALL else "restart slurmctld"
             yield Finding("key-needs-restart", "restart", files.conf.where(key), f"{key} {now} -> {wanted}", fix)
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aistation_slurm.cluster.conf import Conf, read_conf
+from aistation_slurm.cluster.effects import release_of
 from aistation_slurm.cluster.lint.finding import Files, Running
 from aistation_slurm.cluster.lint.keys import munge_socket
 from aistation_slurm.cluster.shadow_conf import other_files, whole_text
@@ -54,7 +55,7 @@ def look_at(files: Files, settings: SlurmSettings, texts: Mapping[Path, str], sl
     enforced = "qos" in config.get("AccountingStorageEnforce", "")
     return replace(
         known,
-        version=_version(config),
+        version=release_of(config),
         config=config,
         qos=frozenset(each.lower() for each in slurm.read.loaded_qos()) if enforced else None,
         nodes={each.name: each for each in slurm.read.nodes()},
@@ -76,11 +77,6 @@ def _users(conf: Conf) -> frozenset[str]:
         with suppress(KeyError):
             found.add(pwd.getpwnam(name).pw_name)
     return frozenset(found)
-
-
-def _version(config: Mapping[str, str]) -> tuple[int, int]:
-    found = re.match(r"(\d+)\.(\d+)", config.get("SLURM_VERSION", ""))
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 def plugins_of(plugin_dir: str) -> frozenset[str] | None:

@@ -1,41 +1,16 @@
-"""Every kind of change that a plan can hold: each prints itself in one line, and knows the command that makes it.
+"""Changes of slurmdbd: QOS, accounts, users and their associations.
 
 Rows that are to become alike are changed together: 120 users are added by a dozen calls of sacctmgr.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import ClassVar
 
-from aistation_slurm.cluster.limits import Values, differences, set_words
+from aistation_slurm.cluster.changes.base import Change, line, words
 from aistation_slurm.slurm.marks import MARK
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What all changes have in common. They are made in the order of their rank."""
-
-    rank: ClassVar[int] = 0
-
-    def __str__(self) -> str:
-        return "~"
-
-    @property
-    def sign(self) -> str:
-        """`+` where it creates, `~` where it changes, `-` where it deletes."""
-        return str(self)[0]
-
-    def argv(self) -> tuple[str, ...]:
-        """Return the command that makes the change; nothing for a file."""
-        return ()
-
-    @property
-    def count(self) -> int:
-        """How many things it changes."""
-        return 1
+from aistation_slurm.slurm.writer.limits import Values, differences, set_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +23,11 @@ class CreateQos(Change):
     values: Values
 
     def __str__(self) -> str:
-        return _line("+ qos", self.names, _words(self.values))
+        return line("+ qos", self.names, words(self.values))
 
     def argv(self) -> tuple[str, ...]:
         """Return the command that makes the change."""
-        return ("sacctmgr", "add", "qos", ",".join(self.names), f"Description={MARK}", *_words(self.values))
+        return ("sacctmgr", "add", "qos", ",".join(self.names), f"Description={MARK}", *words(self.values))
 
     @property
     def count(self) -> int:
@@ -71,7 +46,7 @@ class ModifyQos(Change):
     new: Values
 
     def __str__(self) -> str:
-        return _line("~ qos", (self.name,), [differences(self.old, self.new)])
+        return line("~ qos", (self.name,), [differences(self.old, self.new)])
 
     def argv(self) -> tuple[str, ...]:
         """Return the command that makes the change."""
@@ -90,7 +65,7 @@ class CreateAccounts(Change):
     limits: Values
 
     def __str__(self) -> str:
-        return _line("+ account", self.names, _words(self.limits))
+        return line("+ account", self.names, words(self.limits))
 
     def argv(self) -> tuple[str, ...]:
         """Return the command that makes the change."""
@@ -104,8 +79,33 @@ class CreateAccounts(Change):
             f"cluster={self.cluster}",
             *mark,
             *_rights(self.qos),
-            *_words(self.limits),
+            *words(self.limits),
         )
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class MoveAccounts(Change):
+    """Accounts that are not below the one that the cluster file names; made in the order in which they stand."""
+
+    rank: ClassVar[int] = 22
+
+    cluster: str
+    names: tuple[str, ...]
+    old: str
+    parent: str
+
+    def __str__(self) -> str:
+        return line("~ account", self.names, [f"Parent {self.old} -> {self.parent}"])
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        where = (f"name={','.join(self.names)}", f"cluster={self.cluster}")
+        return ("sacctmgr", "modify", "account", "where", *where, "set", f"parent={self.parent}")
 
     @property
     def count(self) -> int:
@@ -126,12 +126,12 @@ class AddUsers(Change):
     limits: Values
 
     def __str__(self) -> str:
-        return _line("+ user", self.users, [f"in {self.account}", f"qos={','.join(self.qos)}", *_words(self.limits)])
+        return line("+ user", self.users, [f"in {self.account}", f"qos={','.join(self.qos)}", *words(self.limits)])
 
     def argv(self) -> tuple[str, ...]:
         """Return the command that makes the change."""
         where = (f"account={self.account}", f"cluster={self.cluster}")
-        return ("sacctmgr", "add", "user", ",".join(self.users), *where, *_rights(self.qos), *_words(self.limits))
+        return ("sacctmgr", "add", "user", ",".join(self.users), *where, *_rights(self.qos), *words(self.limits))
 
     @property
     def count(self) -> int:
@@ -168,7 +168,7 @@ class ModifyAssociations(Change):
     def __str__(self) -> str:
         kind, names = ("~ user", self.users) if self.users else ("~ account", (self.account,))
         inside = [f"in {self.account}"] if self.users else []
-        return _line(kind, names, [*inside, *self.rights.words(), differences(self.old, self.new)])
+        return line(kind, names, [*inside, *self.rights.words(), differences(self.old, self.new)])
 
     def argv(self) -> tuple[str, ...]:
         """Return the command that makes the change."""
@@ -184,6 +184,52 @@ class ModifyAssociations(Change):
 
 
 @dataclass(frozen=True, slots=True)
+class AddCoordinators(Change):
+    """Users who are to coordinate accounts; once they are in them."""
+
+    rank: ClassVar[int] = 33
+
+    accounts: tuple[str, ...]
+    users: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return line("+ coordinator", self.users, [f"of {','.join(self.accounts)}"])
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        names = (f"account={','.join(self.accounts)}", f"names={','.join(self.users)}")
+        return ("sacctmgr", "add", "coordinator", *names)
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return len(self.users) * len(self.accounts)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveCoordinators(Change):
+    """Users who coordinate accounts, and are no more to; before anybody leaves them."""
+
+    rank: ClassVar[int] = 34
+
+    accounts: tuple[str, ...]
+    users: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return line("- coordinator", self.users, [f"of {','.join(self.accounts)}"])
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        where = (f"account={','.join(self.accounts)}", f"names={','.join(self.users)}")
+        return ("sacctmgr", "delete", "coordinator", "where", *where)
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return len(self.users) * len(self.accounts)
+
+
+@dataclass(frozen=True, slots=True)
 class SetDefaultAccount(Change):
     """Users whose default account is one that they are about to leave."""
 
@@ -194,7 +240,7 @@ class SetDefaultAccount(Change):
     account: str
 
     def __str__(self) -> str:
-        return _line("~ user", self.users, [f"DefaultAccount -> {self.account}"])
+        return line("~ user", self.users, [f"DefaultAccount -> {self.account}"])
 
     def argv(self) -> tuple[str, ...]:
         """Return the command that makes the change."""
@@ -208,53 +254,6 @@ class SetDefaultAccount(Change):
 
 
 @dataclass(frozen=True, slots=True)
-class WriteFile(Change):
-    """A file of Slurm that is not what the cluster file says."""
-
-    rank: ClassVar[int] = 40
-
-    path: Path
-    text: str
-    old: str | None
-    """None where there is none yet."""
-    effect: str
-    """What must happen so that Slurm sees it: `reconfigure`, `restart slurmd on p100s-[01-08]`."""
-    lines: tuple[str, ...] = field(default=())
-    """What changes in it, line by line, for people."""
-    edited: bool = False
-    """True where somebody changed it by hand."""
-
-    def __str__(self) -> str:
-        by_hand = "  changed by hand since the last apply" if self.edited else ""
-        return f"{'+' if self.old is None else '~'} file {self.path}  ({self.effect}){by_hand}"
-
-
-@dataclass(frozen=True, slots=True)
-class WriteRules(WriteFile):
-    """A file of the rules of submission; once slurmctld has the groups that they speak of, and without telling it."""
-
-    rank: ClassVar[int] = 55
-
-
-@dataclass(frozen=True, slots=True)
-class Reconfigure(Change):
-    """slurmctld is to read its files again."""
-
-    rank: ClassVar[int] = 50
-
-    why: str
-    qos: frozenset[str] = frozenset()
-    """What the partitions name; slurmctld must know them first."""
-
-    def __str__(self) -> str:
-        return f"~ slurmctld  reconfigure: {self.why}"
-
-    def argv(self) -> tuple[str, ...]:
-        """Return the command that makes the change."""
-        return ("scontrol", "reconfigure")
-
-
-@dataclass(frozen=True, slots=True)
 class RemoveUsers(Change):
     """Members whom the cluster file no longer has in this team; only the association goes."""
 
@@ -265,7 +264,7 @@ class RemoveUsers(Change):
     users: tuple[str, ...]
 
     def __str__(self) -> str:
-        return _line("- user", self.users, [f"in {self.account}"])
+        return line("- user", self.users, [f"in {self.account}"])
 
     def argv(self) -> tuple[str, ...]:
         """Return the command that makes the change."""
@@ -288,7 +287,7 @@ class DeleteAccounts(Change):
     names: tuple[str, ...]
 
     def __str__(self) -> str:
-        return _line("- account", self.names, [])
+        return line("- account", self.names, [])
 
     def argv(self) -> tuple[str, ...]:
         """Return the command that makes the change."""
@@ -309,7 +308,7 @@ class DeleteQos(Change):
     names: tuple[str, ...]
 
     def __str__(self) -> str:
-        return _line("- qos", self.names, [])
+        return line("- qos", self.names, [])
 
     def argv(self) -> tuple[str, ...]:
         """Return the command that makes the change."""
@@ -321,13 +320,5 @@ class DeleteQos(Change):
         return len(self.names)
 
 
-def _words(values: Values) -> tuple[str, ...]:
-    return tuple(f"{key}={value}" for key, value in values.items())
-
-
 def _rights(qos: tuple[str, ...]) -> tuple[str, ...]:
     return (f"QOS={','.join(qos)}", "DefaultQOS=normal")
-
-
-def _line(what: str, names: tuple[str, ...], rest: Iterable[str]) -> str:
-    return "  ".join(filter(None, [f"{what} {','.join(names)}", " ".join(each for each in rest if each)]))

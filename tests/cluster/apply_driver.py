@@ -1,0 +1,46 @@
+"""`python apply_driver.py FILE DEATH`: an apply that kills itself (SIGKILL) at its DEATH-th moment; 0: never.
+
+`SLEEP-N` instead of a number waits at the N-th moment for a line on its stdin. Prints every moment that it passed.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from aistation_slurm.cluster.carry_out import Wish, carry_out
+from aistation_slurm.cluster.target import Target
+from aistation_slurm.settings import load_settings
+from aistation_slurm.slurm.connect import connect
+from aistation_slurm.spec.edit import read_text
+
+
+class Death:
+    """Counts the moments, and comes at one of them."""
+
+    def __init__(self, at: str) -> None:
+        self._sleeps = at.startswith("SLEEP-")
+        self._at = int(at.removeprefix("SLEEP-"))
+        self._count = 0
+
+    def __call__(self, moment: str) -> None:
+        """Hear of a moment."""
+        self._count += 1
+        print(moment, flush=True)
+        if self._count == self._at and self._sleeps:
+            sys.stdin.readline()
+        elif self._count == self._at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Apply the file."""
+    path, at = Path(sys.argv[1]), sys.argv[2]
+    settings = load_settings()
+    target = Target(settings=settings, slurm=connect(settings.slurm), cluster_file=path)
+    wish = Wish(spec=target.load(), text=read_text(path), force=True, canary=False, watch=False)
+    carry_out(target, wish, witness=Death(at))
+
+
+if __name__ == "__main__":
+    main()

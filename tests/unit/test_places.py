@@ -224,6 +224,13 @@ def test_files_that_nodes_do_not_take_are_named_before_anything_is_sent(tmp_path
     assert Push(InProcess(tmp_path), Hosts(), names=["site.conf"]).cannot_carry(["gres.conf", "site.conf"]) == ()
 
 
+def test_nodes_take_every_file_that_we_write():
+    from aistation_slurm.cluster import files, policy, site
+    from aistation_slurm.node.folder import NAMES
+
+    assert {site.CONF, files.GRES, "slurm.conf", "cgroup.conf", "topology.conf", *policy.NAMES, policy.FILTER} <= NAMES
+
+
 def test_the_line_for_authorized_keys_is_one_command_and_nothing_beside_it(tmp_path):
     (tmp_path / "key.pub").write_text("ssh-ed25519 AAAAC3 aistation\n")
     nodes = NodesSettings(key=tmp_path / "key", names=("site.conf",))

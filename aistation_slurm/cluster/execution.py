@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from aistation_slurm.cluster.catching_up import catch_up
 from aistation_slurm.cluster.changes import (
     Change,
     EditLines,
@@ -81,7 +82,7 @@ class Execution:
     def _make(self, change: Change) -> None:
         match change:
             case WriteRules():
-                self._replace([swap_of(change)])
+                self._write_rules(change)
             case EditLinesFirst():
                 self._write([change])
             case WriteFile():
@@ -111,6 +112,14 @@ class Execution:
         except BaseException:
             self._place.drop()
             raise
+
+    def _write_rules(self, change: WriteRules) -> None:
+        """Write one file of the rules; after the last one, a second controller gets them all."""
+        self._replace([swap_of(change)])
+        rules = [each for each in self._files if isinstance(each, WriteRules)]
+        if change is rules[-1]:
+            self._place.stage({each.path.name: each.text or None for each in rules})
+            self._place.switch()
 
     def _replace(self, swaps: Sequence[Swap]) -> None:
         self._swaps += swaps
@@ -156,7 +165,9 @@ class Execution:
         """
         swaps = [each.back() for each in _joined(self._swaps)]
         replace_files(swaps, conf_dir=self._conf_dir, kept=self._kept, witness=self._witness)
+        self._place.drop()
         self._place.back()
+        catch_up(self._place, self._conf_dir, self._witness)
         for change in self._told:
             self._witness(f"telling again: {change}")
             if isinstance(change, RestartNodes):

@@ -35,7 +35,7 @@ from aistation_slurm.cluster.site_edits import SiteEdits, wanted_edits
 from aistation_slurm.cluster.tell import told
 from aistation_slurm.cluster.touched import Jobs, with_jobs
 from aistation_slurm.cluster.unfinished import with_unfinished
-from aistation_slurm.errors import SpecError, SpecErrors, UnsafePlan
+from aistation_slurm.errors import SlurmUnreachable, SpecError, SpecErrors, UnsafePlan
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.spec import ClusterSpec, load_spec
 
@@ -124,10 +124,18 @@ def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: st
         SpecError: the site's slurm.conf or nodes lack what the cluster file rests on, or a name is taken.
         SlurmError: Slurm can't be asked.
     """
-    observed, history = look(slurm, conf_dir=conf_dir), History(conf_dir)
+    history = History(conf_dir)
+    cut_off = history.interrupted()
+    if cut_off and not slurm.write.ping():
+        hint = f"{cut_off.told()}; the next apply puts Slurm's files back and starts it"
+        raise SlurmUnreachable("slurmctld does not answer", hint=hint)
+    observed = look(slurm, conf_dir=conf_dir)
     last = _last_applied(history)
     made = decide(spec, observed, conf_dir=conf_dir, gpu_device=gpu_device, source=source, last=last)
-    return replace(made, changes=with_unfinished(made.changes, history.interrupted()))
+    notes = (
+        (*made.notes, f"{cut_off.told()}; the next apply finishes it, `rollback` undoes it") if cut_off else made.notes
+    )
+    return replace(made, changes=with_unfinished(made.changes, cut_off), notes=notes)
 
 
 def _last_applied(history: History) -> ClusterSpec | None:

@@ -27,13 +27,19 @@ _TEAM_LINE = re.compile(r'^    (?:\["([^"]+)"\]|(\w+)) = ', re.MULTILINE)
 
 @dataclass(slots=True)
 class Remarks:
-    """What can't be said in a cluster file, one line each, in the order in which it was met."""
+    """What a cluster file can't say, or its reader should know: one line each, in the order in which it was met."""
 
     lines: list[str] = field(default_factory=list)
 
     def add(self, what: str, why: str) -> None:
-        """Remember one thing, once."""
-        line = f"{what}: {why}"
+        """Remember, once, one thing that is left out."""
+        self._add(f"Left out: {what}: {why}")
+
+    def note(self, what: str, why: str) -> None:
+        """Remember, once, one thing that is told in another way than Slurm has it."""
+        self._add(f"Note: {what}: {why}")
+
+    def _add(self, line: str) -> None:
         if line not in self.lines:
             self.lines.append(line)
 

@@ -1,7 +1,8 @@
-"""An existing site on the real Slurm: its file is written for it; a partition is taken over under its jobs, and back."""
+"""An existing site on a real Slurm: its file is written for it, a partition taken over under its jobs, and back."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -123,16 +124,17 @@ def test_a_partition_is_taken_over_under_its_jobs_and_given_back(
     wait_for(lambda: station.job(running).state.is_running and station.job(elsewhere).state.is_running)
     begun = {job: station.job(job).start_time for job in (running, elsewhere)}
 
-    path.write_text(path.read_text().replace("default_time: 1h, managed_by: site}", "default_time: 1h}", 1))
+    theirs = path.read_text()
+    ours = re.sub(r"(  v100: {[^}]*),\s+managed_by: site}", r"\1}", theirs)
+    path.write_text(ours)
     taken = load(path)
     assert list(taken.managed_groups()) == ["v100"]
     carry_out(station, plan(taken))
     assert plan(taken).lines() == []
     assert_alive(station, begun, waiting)
-    assert ann.sbatch("true", "--gpus=1", "-p", "v100", "--test-only") is not None
     assert "QoS=group-v100" in station.exec(["scontrol", "show", "partition", "v100"]).stdout
 
-    path.write_text(path.read_text().replace("default_time: 1h}", "default_time: 1h, managed_by: site}", 1))
+    path.write_text(theirs)
     carry_out(station, plan(load(path)))
     assert plan(load(path)).lines() == []
     assert conf.read_bytes() == site

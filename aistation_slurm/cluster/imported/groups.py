@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aistation_slurm.cluster.desired import DEVELOPMENT, NORMAL
 from aistation_slurm.cluster.imported.entry import Entry
-from aistation_slurm.cluster.imported.quotas import PER_SOMEBODY, quota_of, rest_of
+from aistation_slurm.cluster.imported.quotas import MODELS, PER_SOMEBODY, quota_of, rest_of
 from aistation_slurm.cluster.imported.seen import Remarks, Seen
 from aistation_slurm.cluster.imported.words import Data
 from aistation_slurm.slurm.model import Limits, Node, Partition
@@ -214,4 +214,12 @@ def _quotas(seen: Seen, partition: Partition, kind: Kind, remarks: Remarks) -> d
         *rest,
     ]:
         remarks.add(f"QOS {partition.qos} of partition {partition.name}", f"{' '.join(unsaid)}: no key says that")
-    return {"per_user": user.quota, "per_team": team.quota}
+    quotas = {"per_user": user.quota, "per_team": team.quota}
+    return {who: _typed(quota) for who, quota in quotas.items()} if seen.is_our_group(partition) else quotas
+
+
+def _typed(quota: dict[str, Data]) -> dict[str, Data]:
+    """Return the quota as the file has it: we write a limit of a group's one model for GPUs of any model too."""
+    models = quota.get(MODELS)
+    is_twice = isinstance(models, dict) and set(models.values()) == {quota.get("gpu")}
+    return {key: value for key, value in quota.items() if not (is_twice and key == "gpu")}

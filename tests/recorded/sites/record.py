@@ -55,10 +55,9 @@ def main() -> None:
 
 
 def resolvable(text: str) -> str:
-    """Return the site's lines with an address for each node: slurmctld looks for a minute for those that nobody knows."""
-    return re.sub(
-        r"^(NodeName=(?!DEFAULT)\S+)", r"\1 NodeAddr=127.0.0.1 NodeHostname=localhost", text, flags=re.MULTILINE
-    )
+    """Return the site's lines with an address for each node: slurmctld looks for a minute for one that it lacks."""
+    here = r"\1 NodeAddr=127.0.0.1 NodeHostname=localhost"
+    return re.sub(r"^(NodeName=(?!DEFAULT)\S+)", here, text, flags=re.MULTILINE)
 
 
 def forget(slurm) -> None:

@@ -68,7 +68,9 @@ class Seen:
     def teams(self) -> Mapping[str, Association]:
         """The accounts that can be teams, by name: in the order of our table, then parents before their children."""
         rows = [row for row in self.rows if not row.user and is_name(row.account)]
-        return {row.account: row for row in sorted(rows, key=lambda row: self.place(row.account))}
+        return {
+            row.account: row for row in sorted(rows, key=lambda row: self._places.get(row.account, len(self._places)))
+        }
 
     @cached_property
     def our_lines(self) -> Mapping[str, Line]:
@@ -82,15 +84,23 @@ class Seen:
         text = self.observed.files.get(policy.TABLE) or ""
         return text if is_ours(text) else ""
 
-    def place(self, team: str) -> int:
-        """Return where our table of rules has the team; those that it has not come behind."""
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        """Where our table of rules has each team."""
         _, _, block = self.our_rules.partition("\n  teams = {\n")
-        names = [quoted or plain for quoted, plain in _TEAM_LINE.findall(block)]
-        return names.index(team) if team in names else len(names)
+        return {quoted or plain: place for place, (quoted, plain) in enumerate(_TEAM_LINE.findall(block))}
 
-    def members(self, account: str) -> list[Association]:
+    @cached_property
+    def _members(self) -> Mapping[str, Sequence[Association]]:
+        found: dict[str, list[Association]] = {}
+        for row in self.rows:
+            if row.user and row.user != ROOT:
+                found.setdefault(row.account, []).append(row)
+        return found
+
+    def members(self, account: str) -> Sequence[Association]:
         """Return the rows of the account's users, root aside."""
-        return [row for row in self.rows if row.account == account and row.user and row.user != ROOT]
+        return self._members.get(account, ())
 
     def is_our_group(self, partition: Partition) -> bool:
         """True where we wrote the partition: it stands in our file, or its quotas are in a QOS with our mark."""

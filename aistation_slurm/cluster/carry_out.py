@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from aistation_slurm.cluster.canary import try_canary
+from aistation_slurm.cluster.catching_up import catch_up
 from aistation_slurm.cluster.changes import Change, RestartController, TellController, WriteFile
 from aistation_slurm.cluster.entry import Entry, State, whoever
 from aistation_slurm.cluster.execution import Execution, swap_of
 from aistation_slurm.cluster.health import WATCH, Health, look_again, look_at_health
 from aistation_slurm.cluster.history import end, note_step
 from aistation_slurm.cluster.lock import alone
+from aistation_slurm.cluster.places import Place
 from aistation_slurm.cluster.plan import Plan
 from aistation_slurm.cluster.recover import recover
 from aistation_slurm.cluster.replacing import Witness, nobody
@@ -105,15 +107,18 @@ def carry_out(target: Target, wish: Wish, *, watcher: Watcher | None = None, wit
     watcher = watcher or Silence()
     with alone(target.conf_dir):
         interrupted = recover(target, watcher.say)
+        place = target.place()
         plan = target.plan(wish.spec)
         if wish.checksum and plan.checksum != wish.checksum:
             raise StalePlan(f"the plan is now {plan.checksum}, not {wish.checksum}", hint=LOOK_AGAIN)
         plan.raise_if_unsafe(force=wish.force)
         _raise_if_by_hand(plan, target)
+        if catch_up(place, target.conf_dir, watcher.say):
+            target.slurm.write.reconfigure()  # the nodes read them
         if not plan:
             _close(interrupted, wish)
             return Outcome(plan=plan)
-        return _Work(target, wish, plan, watcher, witness).run(interrupted)
+        return _Work(target, wish, plan, place=place, watcher=watcher, witness=witness).run(interrupted)
 
 
 def _raise_if_by_hand(plan: Plan, target: Target) -> None:
@@ -141,8 +146,10 @@ def _put_back_spec(path: Path, text: str | None) -> None:
 class _Work:
     """One plan, carried out with the lock held."""
 
-    def __init__(self, target: Target, wish: Wish, plan: Plan, watcher: Watcher, witness: Witness) -> None:
-        self._target, self._wish, self._plan = target, wish, plan
+    def __init__(
+        self, target: Target, wish: Wish, plan: Plan, *, place: Place, watcher: Watcher, witness: Witness
+    ) -> None:
+        self._target, self._wish, self._plan, self._place = target, wish, plan, place
         self._watcher, self._witness = watcher, witness
         self._begun = time.monotonic()
         self._config = target.slurm.read.config()
@@ -198,7 +205,7 @@ class _Work:
         return execution
 
     def _execution(self, entry: Entry) -> Execution:
-        place = self._target.place()
+        place = self._place
         names = [each.path.name for each in self._plan.changes if isinstance(each, WriteFile)]
         for text in (*place.cannot_carry(names), *(f"{name} is down and keeps its files" for name in place.left_out)):
             self._watcher.say(f"note: {text}")

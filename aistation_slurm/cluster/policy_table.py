@@ -73,6 +73,7 @@ def _group(spec: ClusterSpec, name: str, group: GpuGroup) -> Lua:
         "gpu_type": group.gpu_type,
         "use": group.use,
         "nodes": len(group.node_names()),
+        "names": group.nodes,
         "gpus": group.gpus_per_node,
         "cpus": group.cpus,
         "memory": group.memory,
@@ -118,7 +119,7 @@ def _development(spec: ClusterSpec) -> Lua:
     tres = read_tres(development_limits(spec)["MaxTRESPerJob"])
     names = {"gpus": "gres/gpu", "shards": "gres/shard", "cpus": "cpu", "memory": "mem"}
     limits: dict[str, Lua] = {key: tres[name] for key, name in names.items() if name in tres}
-    return limits
+    return {**limits, "shards": tres.get("gres/shard", tres.get("gres/mps"))}
 
 
 def _users(spec: ClusterSpec) -> Lua:

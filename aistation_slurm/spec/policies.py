@@ -37,9 +37,7 @@ class EnvironmentPolicy(Spec):
 class Calendar(Spec):
     """When people are away, and their GPUs may be used by others: jobs of QOS `night` run then, and only then."""
 
-    nights: Clocks | None = Field(
-        None, description="The hours of night, such as `20:00-08:00`; the evening's date counts."
-    )
+    nights: Clocks | None = Field(None, description="The hours of night, such as `20:00-08:00`.")
     weekends: bool = Field(False, description="True if Saturdays and Sundays count too.")
     holidays: Country | None = Field(None, description="The country whose public holidays count, such as `CN`.")
     extra: list[Date] = Field([], description="More days that count as a holiday, such as `[2026-12-24]`.")

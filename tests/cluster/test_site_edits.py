@@ -54,7 +54,7 @@ def bare(station, target, restarted) -> Iterator[Path]:
         path.write_bytes(content)
     conf.with_name("aistation.conf").touch()
     restarted()
-    carry_out(target, Wish(spec=target.load(), text=None, canary=False, force=True))
+    carry_out(target, Wish(spec=target.load(), text=None, canary=False, watch=False, force=True))
 
 
 @pytest.fixture

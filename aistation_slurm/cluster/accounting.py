@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from typing import TypeVar
 
+from aistation_slurm.cluster.account_tree import ROOT, coordinators, left_behind, moves
 from aistation_slurm.cluster.changes import (
     AddUsers,
     Change,
@@ -19,12 +20,13 @@ from aistation_slurm.cluster.changes import (
     Rights,
     SetDefaultAccount,
 )
-from aistation_slurm.cluster.desired import JOB_QOS, NORMAL, Desired, WantedAccount, WantedUser
-from aistation_slurm.cluster.limits import Values, association_values, qos_values
+from aistation_slurm.cluster.desired import FAIRSHARE, JOB_QOS, NORMAL, Desired, WantedAccount, WantedUser
+from aistation_slurm.cluster.limits import association_values, qos_values
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.errors import SpecError
 from aistation_slurm.slurm.marks import MARK
 from aistation_slurm.slurm.model import Association, Qos
+from aistation_slurm.slurm.writer.limits import Values
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -39,20 +41,24 @@ def strangers(desired: Desired, observed: Observed) -> Iterator[SpecError]:
             command = f"sacctmgr modify {noun.lower()} where name={','.join(names)} set description={MARK}"
             text = f"{noun} {', '.join(names)}: made by the site, not by us"
             yield SpecError(text, where=desired.cluster, hint=f"rename it in the file, or hand it over: {command}")
+    yield from left_behind(desired, observed, _going(desired, observed))
 
 
 def accounting_changes(desired: Desired, observed: Observed) -> Iterator[Change]:
     """Yield what must change in slurmdbd."""
+    steps, parents = moves(desired, observed, _going(desired, observed))
     yield from _qos(desired, observed)
     yield from _accounts(desired, observed)
+    yield from steps
     yield from _users(desired, observed)
+    yield from coordinators(desired, observed, parents)
     yield from _leavers(desired, observed)
     yield from _deletions(desired, observed)
 
 
 def _qos(desired: Desired, observed: Observed) -> Iterator[Change]:
     missing = [each for each in desired.qos.values() if each.name not in observed.qos]
-    for values, names in _alike((_key(each.values), each.name) for each in missing):
+    for values, names in _alike((_key({**each.values, **each.at_first}), each.name) for each in missing):
         yield CreateQos(tuple(names), dict(values))
     for wanted in desired.qos.values():
         found = observed.qos.get(wanted.name)
@@ -73,10 +79,11 @@ def observed_qos(qos: Qos) -> Values:
 
 def _accounts(desired: Desired, observed: Observed) -> Iterator[Change]:
     missing, changed = [], []
-    for account in desired.accounts.values():
+    for account in sorted(desired.accounts.values(), key=lambda each: len(desired.above(each.name))):
         found = observed.associations.get((account.name, ""))
         if found is None:
-            missing.append(((_qos_list(account.qos), _key(account.limits)), account.name))
+            above = {} if account.parent in {None, ROOT} else {"Parent": account.parent}
+            missing.append(((_qos_list(account.qos), _key({**account.values, **above})), account.name))
         elif change := _modified(desired, account, found):
             changed.append(change)
     for (qos, limits), names in _alike(missing):
@@ -103,10 +110,12 @@ def _modified(desired: Desired, wanted: WantedAccount | WantedUser, found: Assoc
     have = set(found.qos)
     give = tuple(each for each in JOB_QOS if each in wanted.qos - have)
     take = tuple(each for each in JOB_QOS if each in have - wanted.qos and each != NORMAL)
-    old, rights = association_values(found.limits), Rights(give, take)
-    if rights == Rights() and old == wanted.limits:
+    old, new, rights = association_values(found.limits), wanted.values, Rights(give, take)
+    if FAIRSHARE in new:
+        old = {**old, FAIRSHARE: "parent" if found.share is None else str(found.share)}
+    if rights == Rights() and old == new:
         return None
-    return ModifyAssociations(desired.cluster, found.account, (), rights, old, wanted.limits)
+    return ModifyAssociations(desired.cluster, found.account, (), rights, old, new)
 
 
 def _leavers(desired: Desired, observed: Observed) -> Iterator[Change]:
@@ -148,13 +157,18 @@ def _accounts_left(desired: Desired, observed: Observed, user: str, leaving: str
 
 
 def _deletions(desired: Desired, observed: Observed) -> Iterator[Change]:
-    accounts = [name for name, user in observed.associations if not user and _may_go(desired, observed, name)]
-    if gone := [name for name in accounts if name not in desired.accounts]:
-        yield DeleteAccounts(desired.cluster, tuple(gone))
+    if gone := _going(desired, observed):
+        yield DeleteAccounts(desired.cluster, gone)
     used = _used_by_the_site(desired, observed)
     unused = [name for name in observed.qos if observed.is_our_qos(name) and name not in {*desired.qos, *used}]
     if unused and not observed.other_clusters:
         yield DeleteQos(tuple(unused))
+
+
+def _going(desired: Desired, observed: Observed) -> tuple[str, ...]:
+    """Return the accounts that are to go."""
+    accounts = [name for name, user in observed.associations if not user and _may_go(desired, observed, name)]
+    return tuple(name for name in accounts if name not in desired.accounts)
 
 
 def _may_go(desired: Desired, observed: Observed, account: str) -> bool:

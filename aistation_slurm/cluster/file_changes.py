@@ -12,6 +12,7 @@ from aistation_slurm.cluster.changes import (
     Change,
     Effect,
     WriteFile,
+    WriteFilter,
     WriteRules,
     WriteRulesFirst,
 )
@@ -53,17 +54,22 @@ def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str, *
     """Yield the files of job_submit.lua, which slurmctld reads again by itself; none where this Slurm has no Lua.
 
     That one is written with any other, even as it was: slurmctld sees no change but its time. `first`: slurmctld is
-    about to be told of the plugin, and does not start without the file.
+    about to be told of the plugin, and does not start without the file. A cli_filter.lua that the cluster file no
+    longer wants is kept, and kept right, since some host's slurm.conf may still name it.
     """
     if observed.has_lua is False or not (spec.is_ours or is_ours(observed.files.get(policy.RULES) or "site")):
         return
     kind = WriteRulesFirst if first and observed.files.get(policy.RULES) is None else WriteRules
-    texts = policy.rules_files(spec, source=source, exempt=policy.slurm_user(observed.config))
+    has_filter = spec.slurm.cli_filter or is_ours(observed.files.get(policy.FILTER) or "site")
+    exempt = policy.slurm_user(observed.config)
+    texts = policy.rules_files(spec, source=source, exempt=exempt, with_filter=has_filter)
     changed = {name for name, text in texts.items() if body_of(observed.files.get(name) or "") != body_of(text)}
-    for name in (each for each in texts if each in changed or (changed and each == policy.RULES)):
+    is_newer = bool(changed - {policy.FILTER})
+    for name in (each for each in texts if each in changed or (is_newer and each == policy.RULES)):
         old, text = observed.files.get(name), texts[name]
         lines = policy.table_changes(old, text) if old and name == policy.TABLE else ()
-        yield kind(conf_dir / name, text, old, lines, edited=bool(old) and is_edited(old or ""))
+        written = WriteFilter if name == policy.FILTER else kind
+        yield written(conf_dir / name, text, old, lines, edited=bool(old) and is_edited(old or ""))
 
 
 def _gres_effect(old: str, new: str, observed: Observed) -> Effect:

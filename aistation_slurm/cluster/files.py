@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -20,6 +20,12 @@ from aistation_slurm.slurm.units import write_duration
 from aistation_slurm.spec import ClusterSpec, GpuGroup
 
 GRES = "gres.conf"
+CGROUP = "cgroup.conf"
+TOPOLOGY = "topology.conf"
+NAMES = (TOPOLOGY, CGROUP, CONF, GRES)
+"""Every file that we may write."""
+Shares = Mapping[str, Mapping[str, int]]
+"""Node -> name of the shares of its GPUs -> how many."""
 PREAMBLE = "Written by `aistation cluster apply` from "
 
 
@@ -30,23 +36,58 @@ def wanted_files(spec: ClusterSpec, *, gpu_device: str, source: str, kept_gres: 
     """
     groups = [_group(name, group, spec, gpu_device) for name, group in spec.managed_groups().items()]
     kept = [Raw(line) for line in kept_gres]
-    bodies = {name: _templates().get_template(f"{name}.j2").render(groups=groups, kept=kept) for name in (CONF, GRES)}
+    values = {"groups": groups, "kept": kept, "cgroup": spec.slurm.cgroup, "switches": _switches(spec)}
+    bodies = {name: _templates().get_template(f"{name}.j2").render(values) for name in wanted_names(spec)}
     return {name: preamble(body, source) + body for name, body in bodies.items()}
 
 
-def gres_to_keep(old: str | None, spec: ClusterSpec, nodes: Mapping[str, Node]) -> list[str]:
+def wanted_names(spec: ClusterSpec) -> tuple[str, ...]:
+    """Return the names of the files that `apply` writes, a file that another one rests on first."""
+    asked = {CGROUP: spec.slurm.cgroup, TOPOLOGY: spec.slurm.topology}
+    return tuple(name for name in NAMES if name not in asked or asked[name])
+
+
+def _switches(spec: ClusterSpec) -> list[Raw]:
+    topology = spec.slurm.topology
+    return [
+        Raw(slurm_line({"SwitchName": name, "Nodes": switch.nodes, "Switches": switch.switches or None}))
+        for name, switch in (topology.switches if topology else {}).items()
+    ]
+
+
+def gres_to_keep(
+    old: str | None,
+    spec: ClusterSpec,
+    nodes: Mapping[str, Node],
+    *,
+    shares: Callable[[], Shares] = dict,
+) -> list[str]:
     """Return the lines of our gres.conf for nodes that the cluster file no longer names, and that Slurm still has.
 
     Without its line a slurmd whose NodeName has shards ends at the next reconfigure ("failed to merge SHARED and
-    SHARING configuration", seen on 22.05.8), and its jobs with it: what a node has is not ours to take away.
+    SHARING configuration", seen on 22.05.8), and its jobs with it: what a node has is not ours to take away. It ends
+    at another number of them, too ("multiple configurations without File"): `shares` tells those of each node's line.
     """
     ours = {node for group in spec.managed_groups().values() for node in group.node_names()}
     left = {name for name, node in nodes.items() if node.gres} - ours
+    if not (left and old):
+        return []
+    known = shares()
     return [
-        slurm_line({**line.pairs, "NodeName": fold(those)})
+        slurm_line({**line.pairs, "NodeName": fold(names), **count})
         for line in read_lines(old or "").values()
         if (those := left & set(expand(line.pairs.get("NodeName", ""))))
+        for names, count in _by_count(line.pairs.get("Name", ""), sorted(those), known)
     ]
+
+
+def _by_count(name: str, nodes: Sequence[str], shares: Shares) -> Iterator[tuple[list[str], dict[str, int]]]:
+    """Yield nodes with as many shares by their NodeName line, and that number; no node whose line has none."""
+    counts: dict[int | None, list[str]] = {}
+    for node in nodes:
+        known = shares.get(node) if name in {"shard", "mps"} else None
+        counts.setdefault(known.get(name, 0) if known is not None else None, []).append(node)
+    yield from ((names, {} if count is None else {"Count": count}) for count, names in counts.items() if count != 0)
 
 
 @cache
@@ -63,8 +104,9 @@ def _group(name: str, group: GpuGroup, spec: ClusterSpec, gpu_device: str) -> di
         "nodes": group.nodes,
         "gpu_type": group.gpu_type,
         "devices": f"{gpu_device}[0-{last}]" if last else f"{gpu_device}0",
+        "sharing": group.sharing,
         "shards_per_node": group.shards_per_node,
-        "partition": Raw(partition_line(name, group, is_default=name == spec.default_group)),
+        "partition": Raw(partition_line(name, spec)),
     }
 
 
@@ -73,21 +115,22 @@ def nodeset(group: str) -> str:
     return f"nodes-{group}"
 
 
-def partition_line(name: str, group: GpuGroup, *, is_default: bool = False) -> str:
+def partition_line(name: str, spec: ClusterSpec) -> str:
     """Return the group as a partition.
 
     A job that says nothing gets its GPUs' share of the node's CPUs, and memory by its CPUs. Not DefMemPerGPU: a job
     without GPUs, or with shares of one, would take the whole node's memory, and so does on 22.05, as long as it waits,
     every other job in the eyes of a quota. The two exclude each other (slurm.conf(5)).
     """
+    group = spec.groups[name]
     return slurm_line(
         {
             "PartitionName": name,
             "Nodes": nodeset(name),
-            "Default": True if is_default else None,
+            "Default": True if name == spec.default_group else None,
             "State": "UP",
-            "AllowAccounts": group.teams or None,
-            "AllowQos": list(job_qos(group)),
+            "AllowAccounts": list(spec.allowed_teams(name)) or None,
+            "AllowQos": list(job_qos(group, has_nights=spec.calendar.has_nights)),
             "QOS": partition_qos(name),
             "DefCpuPerGPU": group.cpus_per_gpu,
             "DefMemPerCPU": group.memory // group.cpus,

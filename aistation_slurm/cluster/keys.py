@@ -19,12 +19,19 @@ FAST_START = {
 PROFILES: Mapping[str, Mapping[str, str]] = {"quick-start": FAST_START, "none": {}}
 """Name of a profile of the scheduler -> its parameters."""
 JOB_SUBMIT = "JobSubmitPlugins"
-LISTS = frozenset({"GresTypes", "AccountingStorageTRES", "AccountingStorageEnforce", "SchedulerParameters", JOB_SUBMIT})
+CLI_FILTER = "CliFilterPlugins"
+LUA = frozenset({JOB_SUBMIT, CLI_FILTER})
+"""Keys that name a plugin which runs Lua of ours: its file must be there first."""
+LISTS = frozenset({"GresTypes", "AccountingStorageTRES", "AccountingStorageEnforce", "SchedulerParameters", *LUA})
 """Keys that may hold more than we ask for."""
-ADVISED = frozenset({"SchedulerParameters", "PriorityWeightAge", "PriorityWeightQOS", "EnforcePartLimits", JOB_SUBMIT})
+ADVISED = frozenset({"SchedulerParameters", "EnforcePartLimits", *LUA}) | {
+    f"PriorityWeight{each}" for each in ("Age", "FairShare", "QOS")
+}
 """Keys without which all works, only later or in another order, or what can never start waits for ever."""
 _AFTERWARDS = {
-    JOB_SUBMIT: " once apply has written job_submit.lua (slurmctld doesn't start without), then `scontrol reconfigure`"
+    JOB_SUBMIT: " once apply has written job_submit.lua (slurmctld doesn't start without), then `scontrol reconfigure`",
+    CLI_FILTER: " once cli_filter.lua is on every host that srun, salloc or sbatch is run on (they fail without), "
+    "then `scontrol reconfigure`",
 }
 
 
@@ -34,17 +41,17 @@ def site_keys(spec: ClusterSpec) -> dict[str, str]:
     Emergency rests on preemption by QOS (slurm.conf(5), PreemptType); quotas on `limits`, `qos` and every GPU model
     among the tracked TRES: a typed request is not seen by an untracked type.
     """
-    groups = spec.managed_groups().values()
-    shares = sorted({group.sharing for group in groups if group.shards_per_gpu > 1} - {"shard"})
+    has_weights = any(team.weight is not None for team in spec.managed_teams().values())
     profile = PROFILES[spec.slurm.profile]
     keys = {
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_Core_Memory",
-        "GresTypes": ",".join(["gpu", "shard", *shares]),
+        "GresTypes": ",".join(spec.gres_types()),
         "AccountingStorageTRES": ",".join(spec.tres()),
         "AccountingStorageEnforce": "associations,limits,qos",
         "PriorityType": "priority/multifactor",
         "PriorityWeightAge": "1000",
+        "PriorityWeightFairShare": "1000" if has_weights else "",
         "PriorityWeightQOS": "100000",
         "PreemptType": "preempt/qos",
         "PreemptMode": "REQUEUE",
@@ -52,6 +59,7 @@ def site_keys(spec: ClusterSpec) -> dict[str, str]:
         "EnforcePartLimits": "ALL",
         "SchedulerParameters": ",".join(f"{key}={value}" for key, value in profile.items()),
         JOB_SUBMIT: "lua",
+        **({CLI_FILTER: "lua"} if spec.slurm.cli_filter else {}),
     }
     return {key: value for key, value in keys.items() if value}
 
@@ -104,12 +112,12 @@ def advice(
     for key, value in site_keys(spec).items():
         if key == JOB_SUBMIT and has_lua is False:
             yield f"{site.path}: this Slurm was built without Lua, so no request is made to fit when it is submitted"
-        elif edited:
+        elif edited or (key == CLI_FILTER and has_lua is False):
             continue
         elif key in ADVISED and (fix := fixed(key, value, site.value(key))):
             yield f"{site.where(key)}: better with the line {key}={fix}{_AFTERWARDS.get(key, '')}"
         elif running and fixed(key, value, running.get(key, "")):
-            then = "run `scontrol reconfigure`" if key == JOB_SUBMIT else "restart it"
+            then = "run `scontrol reconfigure`" if key in LUA else "restart it"
             yield f"{site.where(key)}: slurmctld still runs with {key}={running.get(key, '')}; {then}"
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from aistation_slurm.cluster import policy
 from aistation_slurm.cluster.effects import Release, release_of
-from aistation_slurm.cluster.files import GRES
-from aistation_slurm.cluster.site import CONF, SiteConf, read_site_conf
+from aistation_slurm.cluster.files import NAMES
+from aistation_slurm.cluster.site import SiteConf, read_site_conf
+from aistation_slurm.data.quota import Seen
 from aistation_slurm.errors import SpecError
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.marks import MARK
@@ -41,6 +42,8 @@ class Observed:
     nodes: Mapping[str, Node] = field(default_factory=dict)
     partitions: Mapping[str, Partition] = field(default_factory=dict)
     jobs: tuple[Job, ...] = ()
+    storage: tuple[Seen, ...] = ()
+    """What the file systems say that storage quotas are about."""
 
     @property
     def release(self) -> Release:
@@ -78,7 +81,7 @@ def look(slurm: Slurm, *, conf_dir: Path) -> Observed:
         config=config,
         has_lua=has_lua,
         site=site,
-        files={name: _text(conf_dir / name) for name in (CONF, GRES, *policy.NAMES)},
+        files={name: _text(conf_dir / name) for name in (*NAMES, policy.FILTER, *policy.NAMES)},
         tres=frozenset(map(str, tres.result())),
         qos={each.name: each for each in qos.result()},
         accounts={each.name: each for each in accounts.result()},

@@ -1,4 +1,8 @@
-"""The rules of submission: job_submit.lua, which is written by hand, and the table of data beside it, which is not."""
+"""The rules of submission: Lua that is written by hand, and the table of data beside it, which is not.
+
+`job_submit.lua` runs in slurmctld and reads its parts beside it. `cli_filter.lua` runs in the user's own command, and
+is one file with the same parts in it: that is all that a configless Slurm hands out.
+"""
 
 from __future__ import annotations
 
@@ -9,72 +13,48 @@ from pathlib import Path
 
 from aistation_slurm.assets import asset_dir
 from aistation_slurm.cluster.files import preamble
-from aistation_slurm.cluster.limits import development_limits
-from aistation_slurm.render import printable
-from aistation_slurm.slurm.tres import read_tres
-from aistation_slurm.spec import ClusterSpec, GpuGroup, Quota, Team
+from aistation_slurm.cluster.policy_table import table_text
+from aistation_slurm.spec import ClusterSpec
 
 RULES = "job_submit.lua"
 """What slurmctld runs for each job; the name is Slurm's."""
+FILTER = "cli_filter.lua"
+"""What srun, salloc and sbatch run before they send anything; the name is Slurm's."""
+REQUEST = "aistation_request.lua"
 FIT = "aistation_fit.lua"
+GROUPS = "aistation_groups.lua"
 TABLE = "aistation_policy.lua"
-NAMES = (TABLE, FIT, RULES)
+NAMES = (TABLE, REQUEST, FIT, GROUPS, RULES)
 """In the order in which they are written: slurmctld reads all of them again once the last one is newer."""
 PLUGIN = "job_submit_lua.so"
 
-Lua = str | int | bool | Mapping[str, "Lua"] | Mapping[int, "Lua"] | list["Lua"] | None
-_PLAIN = re.compile(r"[a-z_]+")
-_KEYWORDS = frozenset({"and", "do", "end", "for", "if", "in", "nil", "not", "or", "then"})
-_ROOT = 0
 
+def rules_files(
+    spec: ClusterSpec, *, source: str, exempt: int | None = None, with_filter: bool | None = None
+) -> dict[str, str]:
+    """Return name -> text of the files that Slurm's Lua plugins need beside slurm.conf, in the order to write them.
 
-def rules_files(spec: ClusterSpec, *, source: str, exempt: int | None = None) -> dict[str, str]:
-    """Return name -> text of the files that job_submit/lua needs beside slurm.conf, in the order to write them.
-
-    slurmctld watches job_submit.lua alone, so that file names what the two others hold: it changes with them.
-    `exempt` is SlurmUser's number, whose jobs pass as root's do.
+    slurmctld watches job_submit.lua alone, so that file names what the others hold: it changes with them.
+    `exempt` is SlurmUser's number, whose jobs pass as root's do. cli_filter.lua is among them where the cluster file
+    wants it, unless `with_filter` says otherwise.
     """
-    folder = asset_dir("slurm_conf")
-    table = table_text(spec, exempt=exempt)
-    fit, rules = ((folder / name).read_text(encoding="utf-8") for name in (FIT, RULES))
-    beside = f"-- Reads {TABLE} ({_short(table)}) and {FIT} ({_short(fit)}).\n"
-    bodies = {TABLE: table, FIT: fit, RULES: beside + rules}
-    return {name: preamble(body, source, comment="--") + body for name, body in bodies.items()}
+    bodies = {TABLE: table_text(spec, exempt=exempt), **{name: _asset(name) for name in NAMES if name != TABLE}}
+    parts = ", ".join(f"{name} ({_short(bodies[name])})" for name in NAMES if name != RULES)
+    bodies[RULES] = f"-- Reads {parts}.\n{bodies[RULES]}"
+    files = {name: preamble(body, source, comment="--") + body for name, body in bodies.items()}
+    if spec.slurm.cli_filter if with_filter is None else with_filter:
+        files = {FILTER: filter_text(spec, source=source, exempt=exempt), **files}
+    return files
 
 
-def table_text(spec: ClusterSpec, *, exempt: int | None = None) -> str:
-    """Return what the cluster file says of submissions, as a Lua table: a group or team a line."""
-    tops: dict[str, Lua] = {
-        "over_request": spec.over_request,
-        "default_group": spec.default_group,
-        "exempt": dict.fromkeys(sorted({_ROOT, *([] if exempt is None else [exempt])}), True),
-        "user": _quota(spec.quota.per_user),
-        "development": _development(spec),
-        "order": list(spec.groups),
+def filter_text(spec: ClusterSpec, *, source: str, exempt: int | None = None) -> str:
+    """Return cli_filter.lua: the parts as functions, then the filter itself."""
+    parts = {TABLE: table_text(spec, exempt=exempt, users=True)} | {
+        name: _asset(name) for name in (REQUEST, FIT, GROUPS)
     }
-    lines = [f"  {key} = {lua_value(value)},\n" for key, value in tops.items() if value is not None]
-    groups = {name: _group(group) for name, group in spec.groups.items()}
-    teams = {name: _team(spec, team) for name, team in spec.teams.items()}
-    return "".join(["return {\n", *lines, *_block("groups", groups), *_block("teams", teams), "}\n"])
-
-
-def lua_value(value: Lua) -> str:
-    """Return the value as Lua writes it.
-
-    Raises:
-        UnprintableError: a text holds a control character.
-    """
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, list):
-        return "{" + ", ".join(map(lua_value, value)) + "}"
-    if isinstance(value, Mapping):
-        pairs = ((key, each) for key, each in value.items() if each is not None)
-        return "{" + ", ".join(f"{_key(key)} = {lua_value(each)}" for key, each in pairs) + "}"
-    text = printable("" if value is None else value)
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    body = "".join(f"local function {Path(name).stem}(...)\n{text}end\n\n" for name, text in parts.items())
+    body += _asset(FILTER)
+    return preamble(body, source, comment="--") + body
 
 
 def table_changes(old: str, new: str) -> tuple[str, ...]:
@@ -101,49 +81,8 @@ def slurm_user(config: Mapping[str, str]) -> int | None:
     return int(found[1]) if found else None
 
 
-def _group(group: GpuGroup) -> Lua:
-    return {
-        "gpu_type": group.gpu_type,
-        "use": group.use,
-        "nodes": len(group.node_names()),
-        "gpus": group.gpus_per_node,
-        "cpus": group.cpus,
-        "memory": group.memory,
-        "shards": group.shards_per_node,
-        "teams": dict.fromkeys(group.teams, True) if group.teams else None,
-        "user": _quota(group.quota.per_user),
-        "team": _quota(group.quota.per_team),
-    }
-
-
-def _team(spec: ClusterSpec, team: Team) -> Lua:
-    return {**_limited(spec.quota.per_team), **_limited(team.quota)}
-
-
-def _quota(quota: Quota) -> Lua:
-    return dict(_limited(quota))
-
-
-def _limited(quota: Quota) -> dict[str, Lua]:
-    return {key: value for key, value in (("gpus", quota.gpu), ("shards", quota.shards)) if value is not None}
-
-
-def _development(spec: ClusterSpec) -> Lua:
-    """Return how large a development environment may be, as the QOS `development` says it too."""
-    tres = read_tres(development_limits(spec)["MaxTRESPerJob"])
-    names = {"gpus": "gres/gpu", "shards": "gres/shard", "cpus": "cpu", "memory": "mem"}
-    limits: dict[str, Lua] = {key: tres[name] for key, name in names.items() if name in tres}
-    return limits
-
-
-def _block(name: str, rows: Mapping[str, Lua]) -> list[str]:
-    return [f"  {name} = {{\n", *(f"    {_key(key)} = {lua_value(row)},\n" for key, row in rows.items()), "  },\n"]
-
-
-def _key(key: str | int) -> str:
-    if isinstance(key, int):
-        return f"[{key}]"
-    return key if _PLAIN.fullmatch(key) and key not in _KEYWORDS else f"[{lua_value(key)}]"
+def _asset(name: str) -> str:
+    return (asset_dir("slurm_conf") / name).read_text(encoding="utf-8")
 
 
 def _lines(text: str) -> list[str]:

@@ -31,7 +31,7 @@ from aistation_slurm.cluster.site_edits import FIRST, SiteEdits
 from aistation_slurm.slurm.model import Partition
 from aistation_slurm.slurm.nodelist import expand, fold
 from aistation_slurm.slurm.states import NodeState
-from aistation_slurm.spec import ClusterSpec, GpuGroup
+from aistation_slurm.spec import ClusterSpec
 
 
 def told(
@@ -68,7 +68,8 @@ def _restarted(effect: Effect, observed: Observed) -> str:
 
 
 def _is_away(state: NodeState) -> bool:
-    return state.is_down or state.is_not_responding or state.is_away_on_purpose
+    """True while no slurmd runs there; one whose registration was refused does, whatever else the node is."""
+    return state.is_not_responding or (state.is_away_on_purpose and "INVALID_REG" not in state.words)
 
 
 def _not_in_force(
@@ -89,22 +90,24 @@ def _not_in_force(
 
 def _missed(spec: ClusterSpec, observed: Observed) -> str:
     """Return what slurmctld has otherwise than its files, or nothing."""
-    for name, group in spec.managed_groups().items():
+    for name in spec.managed_groups():
         found = observed.partitions.get(name)
         if found is None:
             return f"it does not know partition {name} yet"
-        if differs := next(iter(differences_of(name, group, found)), ""):
+        if differs := next(iter(differences_of(name, spec, found)), ""):
             return f"{differs} of its partition {name} is not the file's"
     return ""
 
 
-def differences_of(name: str, group: GpuGroup, found: Partition) -> dict[str, tuple[object, object]]:
+def differences_of(name: str, spec: ClusterSpec, found: Partition) -> dict[str, tuple[object, object]]:
     """Return key -> (is, should be) of what slurmctld's partition has otherwise; its state is the site's to set."""
+    group = spec.groups[name]
+    qos = job_qos(group, has_nights=spec.calendar.has_nights)
     pairs: dict[str, tuple[object, object]] = {
         "Nodes": (frozenset(expand(found.nodes)), frozenset(group.node_names())),
         "QOS": (found.qos, partition_qos(name)),
-        "AllowQos": (frozenset(found.allow_qos), frozenset(job_qos(group))),
-        "AllowAccounts": (frozenset(found.allow_accounts), frozenset(group.teams)),
+        "AllowQos": (frozenset(found.allow_qos), frozenset(qos)),
+        "AllowAccounts": (frozenset(found.allow_accounts), frozenset(spec.allowed_teams(name))),
         "MaxTime": (found.max_time, group.max_time),
         "DefaultTime": (found.default_time, group.default_time),
     }

@@ -20,13 +20,13 @@ from aistation_slurm.cluster.changes import (
     WriteFile,
 )
 from aistation_slurm.cluster.files import read_lines
-from aistation_slurm.cluster.limits import TRES_KEYS, Values
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.cluster.site import CONF
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.slurm.nodelist import expand
 from aistation_slurm.slurm.tres import read_tres
 from aistation_slurm.slurm.units import read_duration
+from aistation_slurm.slurm.writer.limits import TRES_KEYS, Values
 
 K = TypeVar("K")
 

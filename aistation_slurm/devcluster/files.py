@@ -30,6 +30,7 @@ from aistation_slurm.render import write_whole
 from aistation_slurm.spec import ClusterSpec
 
 _NVIDIA = 195
+_LUA_KEYS = ("JobSubmitPlugins", "CliFilterPlugins")
 _NULL = (1, 3)
 
 
@@ -104,7 +105,7 @@ def write_site(
     if has_plugin(paths, "job_submit/lua"):
         _write_missing(paths.etc, rules)
     else:
-        site_keys = {key: value for key, value in site_keys.items() if key != "JobSubmitPlugins"}
+        site_keys = {key: value for key, value in site_keys.items() if key not in _LUA_KEYS}
     text = slurm_conf(paths, record, spec, site_keys)
     changed = not paths.slurm_conf.exists() or paths.slurm_conf.read_text() != text
     for name in ("aistation.conf", "gres.conf"):

@@ -5,7 +5,9 @@ from functools import partial
 from aistation_slurm.spec.base import Spec
 from aistation_slurm.spec.load import load_spec
 from aistation_slurm.spec.model import CacheDisk, ClusterSpec, Defaults, GpuGroup, Team
+from aistation_slurm.spec.names import fits, read_name, read_user, read_word
 from aistation_slurm.spec.policies import (
+    NIGHT,
     AlarmPolicy,
     CachePolicy,
     Calendar,
@@ -16,7 +18,6 @@ from aistation_slurm.spec.policies import (
 )
 from aistation_slurm.spec.quotas import Quota, Quotas, StorageQuota
 from aistation_slurm.spec.slurm_keys import Cgroup, FileSystem, SlurmPolicy, Switch, Topology
-from aistation_slurm.spec.types import fits, read_name, read_user, read_word
 
 is_name = partial(fits, read_name)
 """True where the text can be the name of a cluster or a team."""
@@ -26,6 +27,7 @@ is_user = partial(fits, read_user)
 """True where the text can be the name of a user."""
 
 __all__ = [
+    "NIGHT",
     "AlarmPolicy",
     "CacheDisk",
     "CachePolicy",

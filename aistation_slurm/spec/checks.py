@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from aistation_slurm.spec.complaints import unknown_name
 from aistation_slurm.spec.model import ClusterSpec
+from aistation_slurm.spec.names import ROOT
 from aistation_slurm.spec.quotas import Quota, Quotas
 from aistation_slurm.spec.source import Path_, Problem
 from aistation_slurm.spec.switches import check_switches
@@ -74,7 +75,7 @@ def _of_members(spec: ClusterSpec) -> Iterator[Problem]:
 def _parents(spec: ClusterSpec) -> Iterator[Problem]:
     for name, team in spec.teams.items():
         path = ("teams", name, "parent")
-        if team.parent is None:
+        if team.parent in {None, ROOT}:
             continue
         if team.parent not in spec.teams:
             yield unknown_name(path, "team", team.parent, spec.teams)
@@ -137,9 +138,16 @@ def _storage(spec: ClusterSpec, path: Path_, quota: Quota) -> Iterator[Problem]:
         text = f"storage: a quota of {'a group' if path[0] == 'groups' else 'the calendar'} can't limit disks"
         yield Problem((*path, "storage"), text, "write it into `quota` at the top, or into a team's")
         return
-    for name in quota.storage:
+    is_team = path[0] == "teams" or path[-1] == "per_team"
+    for name, each in quota.storage.items():
+        here = (*path, "storage", name)
         if name not in spec.storage:
-            yield unknown_name((*path, "storage", name), "file system", name, spec.storage)
+            yield unknown_name(here, "file system", name, spec.storage)
+        elif is_team and spec.storage[name].team_folders is None:
+            hint = f"write it into storage: {name}, such as team_folders: {spec.storage[name].path}/{{team}}"
+            yield Problem(here, f"a team's quota is one of its folder, and {name!r} doesn't say where that is", hint)
+        if 0 in {each.space, each.files}:
+            yield Problem(here, "0 means without end to a file system", "leave it out, or write how much")
 
 
 def _calendar(spec: ClusterSpec) -> Iterator[Problem]:

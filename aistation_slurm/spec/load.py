@@ -1,4 +1,4 @@
-"""A cluster file, read and checked: all that is wrong with it is said at once, each with its line."""
+"""A cluster file, read and checked: all that is wrong with it is said at once, each with its place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def load_spec(path: Path) -> ClusterSpec:
     """Return what the cluster file wants, `defaults` merged into its groups.
 
     Raises:
-        SpecError: it can't be read, or one thing in it is wrong; `where` is `file:line`.
+        SpecError: it can't be read, or one thing in it is wrong; `where` is `file:line:column`.
         SpecErrors: several things are.
     """
     source = read_source(path)
@@ -36,7 +36,7 @@ def _validated(source: Source, problems: list[Problem]) -> ClusterSpec | None:
     try:
         return ClusterSpec.model_validate(source.data)
     except ValidationError as error:
-        found = from_pydantic(error, ClusterSpec)
+        found = from_pydantic(error, ClusterSpec, source)
         # What came from `defaults` is complained of there, once.
         problems += [each for each in found if each.path[:3] not in inherited]
         return None
@@ -54,7 +54,7 @@ def merge_defaults(source: Source) -> set[Path_]:
         for key in Defaults.model_fields:
             if key in defaults and defaults[key] is not None and key not in group:
                 group[key] = defaults[key]
-                source.lines["groups", name, key] = source.lines["defaults", key]
+                source.places["groups", name, key] = source.places["defaults", key]
                 filled.add(("groups", name, key))
     return filled
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PrivateAttr
 
 from aistation_slurm.spec.base import Short, Spec
+from aistation_slurm.spec.names import expand
 from aistation_slurm.spec.policies import (
     AlarmPolicy,
     CachePolicy,
@@ -24,12 +25,13 @@ from aistation_slurm.spec.types import (
     Name,
     Names,
     NodeList,
+    ParentName,
     Size,
+    Text,
     TimeZone,
     UserName,
     UserNames,
     Word,
-    expand,
 )
 
 Use = Literal["training", "development", "both"]
@@ -116,6 +118,12 @@ class GpuGroup(Spec):
         return self.managed_by == "aistation"
 
     @property
+    def gres(self) -> str:
+        """What each node has, as its NodeName line says it: `gpu:v100:8,shard:16`."""
+        shares = f",{self.sharing}:{self.shards_per_node}" if self.shards_per_node else ""
+        return f"gpu:{self.gpu_type}:{self.gpus_per_node}{shares}"
+
+    @property
     def cpus_per_gpu(self) -> int:
         """How many CPUs go with one GPU, so that none is left without."""
         return max(1, self.cpus // self.gpus_per_node)
@@ -129,13 +137,17 @@ class GpuGroup(Spec):
 class Team(Spec):
     """People who work together; becomes an account."""
 
-    description: str = Field("", description="What the team is, for people.")
+    description: Text = Field("", description="What the team is, for people.")
     members: UserNames = Field([], description="The Unix users in it.")
     emergency: UserNames = Field([], description="The members who may submit emergency jobs.")
     coordinators: UserNames = Field(
         [], description="The members who may change the team's members and limits (Slurm's coordinators)."
     )
-    parent: Name | None = Field(None, description="The team above it, whose quota holds for both together.")
+    parent: ParentName | None = Field(
+        None,
+        description="The team above it, whose quota holds for all below it together; `root` is above all. Without it, "
+        "Slurm's is left as it is.",
+    )
     weight: int | None = Field(
         None,
         ge=1,
@@ -227,12 +239,14 @@ class ClusterSpec(Spec):
 
     def below(self, team: str) -> tuple[Name, ...]:
         """Return the teams that have this one above them, at any distance, in the file's order."""
+        if all(each.parent != team for each in self.teams.values()):
+            return ()
         return tuple(name for name in self.teams if team in self.above(name))
 
     def above(self, team: str) -> tuple[Name, ...]:
         """Return the teams above this one, the nearest first; a circle is followed once."""
         found: list[Name] = []
-        while (each := self.teams.get(team)) and each.parent is not None and each.parent not in found:
+        while (each := self.teams.get(team)) and each.parent in self.teams and each.parent not in found:
             found.append(team := each.parent)
         return tuple(found)
 
@@ -241,14 +255,26 @@ class ClusterSpec(Spec):
 
         From 23.02 on Slurm counts an account's sub-accounts to it in AllowAccounts, before that it doesn't.
         """
-        named = self.groups[group].teams
-        return tuple(name for name in self.teams if name in named or not set(named).isdisjoint(self.above(name)))
+        named = set(self.groups[group].teams)
+        if all(team.parent is None for team in self.teams.values()):
+            return tuple(name for name in self.teams if name in named)
+        return tuple(name for name in self.teams if name in named or not named.isdisjoint(self.above(name)))
 
     def models(self) -> tuple[Word, ...]:
         """Return the GPU models of all groups once, sorted."""
         return tuple(sorted({group.gpu_type for group in self.groups.values()}))
 
+    def gres_types(self) -> tuple[str, ...]:
+        """Return the kinds of GRES that Slurm must know for the groups that are ours."""
+        shared = {group.sharing for group in self.managed_groups().values() if group.shards_per_gpu > 1}
+        return ("gpu", *sorted({"shard", *shared}, reverse=True))
+
     def tres(self) -> tuple[str, ...]:
-        """Return the TRES that Slurm must account for so that quotas see them."""
-        shared = {"gres/shard"} | {f"gres/{each.sharing}" for each in self.groups.values() if each.shards_per_gpu > 1}
-        return ("gres/gpu", *(f"gres/gpu:{each}" for each in self.models()), *sorted(shared, reverse=True))
+        """Return the TRES that Slurm must account for so that quotas of ours see them."""
+        gpu, *shared = (f"gres/{each}" for each in self.gres_types())
+        groups = self.managed_groups().values()
+        limited = [self.quota, self.calendar.quota, *(group.quota for group in groups)]
+        quotas = [each for both in limited for each in (both.per_user, both.per_team)]
+        quotas += [team.quota for team in self.managed_teams().values()]
+        models = {group.gpu_type for group in groups}.union(*(quota.gpu_types for quota in quotas))
+        return (gpu, *(f"{gpu}:{each}" for each in sorted(models)), *shared)

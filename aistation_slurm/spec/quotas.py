@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from aistation_slurm.spec.amounts import write_memory
 from aistation_slurm.spec.base import Short, Spec
-from aistation_slurm.spec.types import Count, Memory, Size, Word, write_memory, wrong
+from aistation_slurm.spec.names import wrong
+from aistation_slurm.spec.types import Count, Memory, Size, Word
 
 
 class StorageQuota(Spec):
@@ -36,11 +38,15 @@ class Quota(Spec):
     gpu: Count | None = Field(
         None, description="Whole GPUs of any model. CPUs and memory follow from it where they are left out."
     )
-    gpu_types: dict[Word, Count] = Field({}, description="Whole GPUs of one model, such as `{v100: 8, p100: 16}`.")
+    gpu_types: dict[Word, Count] = Field(
+        {},
+        description="Whole GPUs of one model, such as `{v100: 8, p100: 16}`. A team's own, and one of a model that "
+        "several groups have, is held against requests that name the model.",
+    )
     shards: Count | None = Field(None, description="Shares of GPUs, in groups that share them.")
     cpu: Count | None = Field(None, description="CPUs.")
     memory: Memory | None = Field(None, description="Memory, such as `512G`.")
-    nodes: Count | None = Field(None, description="Nodes that jobs run on; one counts once for each job on it.")
+    nodes: Count | None = Field(None, description="Nodes that jobs run on; one with several jobs counts once.")
     jobs: Count | None = Field(None, description="Running jobs.")
     submitted: Count | None = Field(None, description="Running and waiting jobs; one more is refused.")
     storage: dict[Word, Storage] = Field(
@@ -68,3 +74,6 @@ class Quotas(Spec):
 
     per_user: Quota = Field(Quota.model_construct(), description="What one user may have.")
     per_team: Quota = Field(Quota.model_construct(), description="What all members of one team may have together.")
+
+    def __bool__(self) -> bool:
+        return bool(self.per_user or self.per_team)

@@ -9,16 +9,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from aistation_slurm.assets import asset_dir
+from aistation_slurm.spec.amounts import MAX_COUNT
 from aistation_slurm.spec.base import Spec
-from aistation_slurm.spec.types import MAX_COUNT
 
 HEAD = """# The cluster file
 
 One YAML file says what the administrator wants of the cluster: GPU groups, quotas, teams. `aistation cluster plan`
 shows what would change in Slurm, `aistation cluster apply` changes it. Unknown keys are refused, with the nearest known
-one; every complaint names the file and the line. Amounts of memory carry their unit (`256G`), and so do durations
-(`30m`, `4h`, `1d12h`, or Slurm's own `1-12:00:00`). Editors complete the file with the schema that
-`aistation cluster schema` prints.
+one; every complaint names the file, the line and the column. Amounts of memory carry their unit (`256G`), and so do
+durations (`30m`, `4h`, `1d12h`, or Slurm's own `1-12:00:00`). Whole numbers are plain digits: `08`, `1e3` and `0x10`
+are refused, since not every reader of YAML takes them for the same; as a name they stand in quotes. Editors complete
+the file with the schema that `aistation cluster schema` prints.
 
 This page is written by `scripts/dev/docs` from the models in `aistation_slurm/spec/model.py`.
 """

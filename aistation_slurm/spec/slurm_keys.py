@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from aistation_slurm.spec.base import Spec
-from aistation_slurm.spec.types import AbsolutePath, NodeList, Word
+from aistation_slurm.spec.disks import ProjectIds, TeamFolders, read_project_ids
+from aistation_slurm.spec.types import AbsolutePath, NodeList, Word, Words
 
 
 class Cgroup(Spec):
@@ -30,7 +31,7 @@ class Switch(Spec):
     """A switch of the network: it has nodes, or other switches."""
 
     nodes: NodeList | None = Field(None, description="The nodes at it, such as `gpu-[01-16]`.")
-    switches: list[Word] = Field([], description="The switches below it.")
+    switches: Words = Field([], description="The switches below it.")
 
 
 class Topology(Spec):
@@ -52,6 +53,11 @@ class SlurmPolicy(Spec):
         description="The scheduler's parameters: `quick-start` starts a job in under a second instead of three; `none` "
         "leaves them to the site.",
     )
+    cli_filter: bool = Field(
+        False,
+        description="True: requests of `srun` and `salloc` are made to fit too, by a `cli_filter.lua` that those "
+        "commands run. Every host that they are run on, compute nodes too, must have the file: they fail without.",
+    )
     cgroup: Cgroup | None = Field(None, description="What becomes cgroup.conf; without it, that file is the site's.")
     topology: Topology | None = Field(
         None, description="What becomes topology.conf; without it, that file is the site's."
@@ -65,3 +71,14 @@ class FileSystem(Spec):
     backend: Literal["auto", "ext4", "xfs", "lustre", "beegfs"] = Field(
         "auto", description="What it is; `auto` looks at what is mounted there."
     )
+    team_folders: TeamFolders | None = Field(
+        None,
+        description="Where each team's folder is, such as `/data/{team}`; quotas of teams hold for it and all below.",
+    )
+    project_ids: ProjectIds = Field(
+        "10000-19999", description="The numbers that such folders get where they have none (ext4, XFS, Lustre)."
+    )
+
+    def projects(self) -> range:
+        """Return the numbers that teams' folders may get."""
+        return read_project_ids(self.project_ids)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aistation_slurm.spec.complaints import unknown_name
+from aistation_slurm.spec.names import expand
 from aistation_slurm.spec.slurm_keys import Topology
 from aistation_slurm.spec.source import Path_, Problem
-from aistation_slurm.spec.types import expand
 
 _PLACE: Path_ = ("slurm", "topology", "switches")
 

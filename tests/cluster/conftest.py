@@ -1,4 +1,4 @@
-"""One real Slurm for all cluster tests: `station`, its users `ann` and `chen`, and `wait_for`.
+"""One real Slurm for most cluster tests: `station`, its users `ann` and `chen`, and `wait_for`.
 
     def test_a_job_runs(station, ann, wait_for):
         job = ann.sbatch("hostname", "--gpus=1")
@@ -8,7 +8,8 @@ The cluster is `small.yaml`, each node in its own network namespace, with agents
 left of it goes down first, and itself with this session, unless AISTATION_TEST_KEEP is set. AISTATION_TEST_NAME names
 another than `test`, for two sessions side by side; AISTATION_TEST_SLURM another release of Slurm than the installed one
 (`debian:trixie`; `scripts/dev/releases` runs the tests on each).
-After each test its jobs are cancelled and what it broke is healed.
+After each test its jobs are cancelled and what it broke is healed. `customer` is another one: the customer's cluster of
+95 nodes, of `six-teams.yaml`.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import pwd
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,13 +42,17 @@ from aistation_slurm.slurm.nodelist import expand
 NAME = os.environ.get("AISTATION_TEST_NAME", "test")
 KEEP = bool(os.environ.get("AISTATION_TEST_KEEP"))
 SLURM = os.environ.get("AISTATION_TEST_SLURM", INSTALLED)
-SMALL = asset_dir("slurm_conf") / "examples" / "small.yaml"
+EXAMPLES = asset_dir("slurm_conf") / "examples"
+SMALL = EXAMPLES / "small.yaml"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what is tried on each release of Slurm (`scripts/dev/releases`): all that needs the station."""
     if "station" in getattr(item, "fixturenames", ()):
         item.add_marker("releases")
+
+
+Told = subprocess.CompletedProcess[str]
 
 
 def wait_until(predicate: Callable[[], object], *, within: float = 30, every: float = 0.05) -> object:
@@ -74,6 +79,11 @@ class StationUser:
         done = self.station.exec(argv, user=self.name, cwd=self.folder, stdin=stdin, timeout=timeout)
         assert not check or done.returncode == 0, f"{argv}: {done.stderr}"
         return done.stdout
+
+    def told(self, *argv: str, env: Mapping[str, str] | None = None, timeout: float = 60) -> Told:
+        """Return how the user's command ended, and what they read of it."""
+        words = ["env", *(f"{name}={value}" for name, value in (env or {}).items()), *argv]
+        return self.station.exec(words, user=self.name, cwd=self.folder, timeout=timeout)
 
     def sbatch(self, script: str = "sleep 300", *options: str) -> int:
         """Submit a script (lines of sh) and return the job's id; its output is `slurm-ID.out` in the folder."""
@@ -164,33 +174,48 @@ class Station:
             bring_up(self.cluster, [each for each in self.cluster.our_side() if each.name in services])
 
 
-@pytest.fixture(scope="session")
-def station() -> Iterator[Station]:
-    """The cluster; started once for all tests."""
+@contextlib.contextmanager
+def standing(wishes: Wishes, *, file: Path) -> Iterator[Station]:
+    """Yield the cluster of this file, which is gone afterwards; skip the test where none can stand."""
     if os.geteuid() != 0:
         pytest.skip("a real Slurm needs root")
     if missing := packages.missing(slurm=SLURM == INSTALLED):
         pytest.skip(f"not installed: {', '.join(missing)} (aistation dev install)")
     if not KEEP:  # of a session that was killed; whatever state it left its nodes in
-        down(NAME, say=print)
-    wishes = Wishes(name=NAME, layout="netns", agents=True, daemon=True, page=False, slurm=SLURM)
-    cluster = start_cluster(wishes, file=SMALL)
+        down(wishes.name, say=print)
+    cluster = start_cluster(wishes, file=file)
     settings = read_settings(cluster.paths.config)
-    scratch = Path("/var/tmp") / f"aistation-{NAME}"
+    scratch = Path("/var/tmp") / f"aistation-{wishes.name}"
     shutil.rmtree(scratch, ignore_errors=True)  # a new cluster counts its jobs from the start again
     scratch.mkdir()
     yield Station(cluster, connect(settings.slurm), settings, scratch)
     if not KEEP:
-        down(NAME, say=print)
+        down(wishes.name, say=print)
         shutil.rmtree(scratch)
+
+
+@pytest.fixture(scope="session")
+def station() -> Iterator[Station]:
+    """The cluster; started once for all tests."""
+    wishes = Wishes(name=NAME, layout="netns", agents=True, daemon=True, page=False, slurm=SLURM)
+    with standing(wishes, file=SMALL) as station:
+        yield station
+
+
+@pytest.fixture(scope="session")
+def customer() -> Iterator[Station]:
+    """The customer's cluster: 95 nodes, six teams, 120 users; Slurm alone, without our daemons."""
+    wishes = Wishes(name=f"{NAME}-teams", layout="loopback", agents=False, daemon=False, page=False, slurm=SLURM)
+    with standing(wishes, file=EXAMPLES / "six-teams.yaml") as station:
+        yield station
 
 
 @pytest.fixture(autouse=True)
 def calm(request: pytest.FixtureRequest) -> Iterator[None]:
     """Leave the station to the next test as the last one found it."""
     yield
-    if "station" in request.fixturenames:
-        station: Station = request.getfixturevalue("station")
+    for name in {"station", "customer"} & set(request.fixturenames):
+        station: Station = request.getfixturevalue(name)
         station.heal()
         station.cancel_all()
 

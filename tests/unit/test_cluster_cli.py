@@ -42,7 +42,7 @@ def test_a_wrong_file_is_complained_of_line_by_line_without_traceback(aistation,
     path.write_text("cluster: x\ngroups:\n  v100: {nodes: 1}\nteems: {}\n")
     code, out, err = aistation("cluster", "check", str(path))
     assert (code, out) == (1, "")
-    assert f"{path}:4: unknown key 'teems'; did you mean 'teams'?" in err
+    assert f"{path}:4:1: unknown key 'teems'; did you mean 'teams'?" in err
     assert "Traceback" not in err
 
 
@@ -51,7 +51,7 @@ def test_a_warning_goes_to_stderr(aistation, tmp_path):
     path.write_text((EXAMPLES / "small.yaml").read_text().replace("v100-[01-03]", "v100[01-03]"))
     code, _, err = aistation("cluster", "check", str(path))
     assert code == 0
-    assert err.startswith(f"warning: {path}:6: ")
+    assert err.startswith(f"warning: {path}:6:10: ")
 
 
 def test_show_says_what_the_file_says(aistation):

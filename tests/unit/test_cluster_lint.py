@@ -86,7 +86,8 @@ def test_nothing_is_found_in_what_we_write_for_the_examples(example):
     spec = load_spec(example)
     texts = wanted_files(spec, gpu_device="/dev/nvidia", source="cluster.yaml")
     nodes = "\n".join(node_line(group, group.node_names()) for group in spec.groups.values())
-    site = f"ClusterName={spec.cluster}\nSlurmctldHost=head\nGresTypes=gpu,shard\n{nodes}\nInclude aistation.conf\n"
+    keys = f"ClusterName={spec.cluster}\nSlurmctldHost=head\nGresTypes={','.join(spec.gres_types())}\n"
+    site = f"{keys}{nodes}\nInclude aistation.conf\n"
     paths = {CONF: site} | {ETC / name: text for name, text in texts.items()}
     assert lint(Files(read_conf(CONF, paths), read_conf(ETC / "gres.conf", paths))) == []
 
@@ -205,6 +206,15 @@ def test_cores_and_gres_of_a_busy_node_stay(change):
     finding = found(text, running=replace(RUNNING, jobs=BUSY))[0]
     assert (finding.rule, finding.level) == ("cores-or-gres-of-a-busy-node", "kills jobs")
     assert finding.fix == "drain v100-02 first, then apply"
+
+
+@pytest.mark.parametrize("shown", ["gpu:gtx1080ti:2,shard:gtx1080ti:8", "gpu:gtx1080ti:2,shard:0"])
+def test_a_busy_node_whose_shares_slurmctld_shows_otherwise_is_no_other_node(shown):
+    dev = replace(node("dev-01", shown), tres={"gres/gpu": 2, "gres/shard": 8})
+    running = replace(RUNNING, nodes={**RUNNING.nodes, "dev-01": dev}, jobs=(replace(BUSY[0], nodes="dev-01"),))
+    assert found(running=running) == []
+    rules = [each.rule for each in found(GOOD.replace("shard:8", "shard:4"), running=running)]
+    assert rules == ["cores-or-gres-of-a-busy-node"]
 
 
 def test_a_busy_node_stays():

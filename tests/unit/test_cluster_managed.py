@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aistation_slurm.cluster.changes import WriteRules
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.cluster.site import SiteConf
 from aistation_slurm.slurm.marks import MARK
@@ -77,7 +78,8 @@ def test_a_team_of_the_site_gets_no_account_and_its_users_no_limit(institute):
 def test_a_team_that_is_handed_to_the_site_keeps_its_account_its_users_and_what_they_may(institute):
     observed = applied(institute)
     site = left_to_the_site(institute, teams=("vision",))
-    assert not [line for line in plan_of(site, observed).lines() if "vision" in line]
+    changes = [each for each in plan_of(site, observed).changes if not isinstance(each, WriteRules)]
+    assert not [str(each) for each in changes if "vision" in str(each)]
 
 
 def test_a_qos_of_ours_stays_while_an_account_of_the_site_rests_on_it():

@@ -17,6 +17,7 @@ from aistation_slurm.cluster.apply import apply
 from aistation_slurm.cluster.changes import Reconfigure, WriteFile, WriteRules
 from aistation_slurm.cluster.files import is_edited, is_ours
 from aistation_slurm.cluster.plan import Plan, decide
+from aistation_slurm.cluster.policy_table import lua_value
 from aistation_slurm.cluster.site import SiteConf
 from aistation_slurm.devcluster.files import _write_missing
 from aistation_slurm.devcluster.paths import Paths
@@ -43,19 +44,19 @@ def test_the_table_says_what_the_cluster_file_says():
     assert table["exempt"] == {0: True, 64030: True}
     assert list(table["order"].values()) == ["v100", "dev"]
     assert table["groups"]["v100"] == {
-        "gpu_type": "v100", "use": "training", "nodes": 3, "gpus": 2, "cpus": 8, "memory": 16384, "shards": 0,
-        "user": {"gpus": 4}, "team": {},
-    }  # fmt: skip
+        "gpu_type": "v100", "use": "training", "nodes": 3, "names": "v100-[01-03]", "gpus": 2, "cpus": 8, "memory": 16384, "shards": 0,
+        "user": {"gpus": 4, "cpus": 20, "memory": 40960}, "team": {},
+    }, "CPUs and memory follow from the GPUs, as the QOS has them"  # fmt: skip
     assert table["groups"]["dev"]["shards"] == 8
     assert table["development"] == {"gpus": 0, "shards": 1, "cpus": 1, "memory": 2048}
-    assert table["user"] == {"gpus": 6}
+    assert table["user"]["gpus"] == 6
     assert table["teams"] == {"behavior": {}, "face": {}}, "who may submit emergency jobs is Slurm's to know"
 
 
 @given(st.text() | st.text(alphabet='"\\]=[-\n\0'))
 def test_a_text_in_the_table_is_a_text_or_is_refused(text):
     try:
-        written = policy.lua_value({"key": text, text: True})
+        written = lua_value({"key": text, text: True})
     except UnprintableError:
         assert not text.isprintable()
         return

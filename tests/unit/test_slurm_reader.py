@@ -121,6 +121,12 @@ def test_a_slurm_without_nodes_partitions_or_jobs_is_an_empty_one():
     assert (none.nodes(), none.partitions(), none.jobs()) == ([], [], [])
 
 
+def test_a_node_has_its_shares_before_its_slurmd_has_registered_too():
+    shown = "NodeName=dev-01 State=MIXED Gres=gpu:v100:2,shard:0 CfgTRES=cpu=8,gres/gpu=2,gres/shard=8\n"
+    [node] = CliReader(Answering(scontrol=Completed(0, shown, ""))).nodes()
+    assert (node.gpus, node.shards) == (2, 8)
+
+
 def test_controllers_that_are_all_down_are_an_answer():
     down = Completed(1, "Slurmctld(primary) at a is DOWN\nSlurmctld(backup) at b is DOWN\n** RESTORE **\n", "")
     found = CliReader(Answering(scontrol=down)).controllers()

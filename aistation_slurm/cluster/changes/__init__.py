@@ -1,6 +1,7 @@
 """Every kind of change that a plan can hold: each prints itself in one line, and knows the command that makes it."""
 
 from aistation_slurm.cluster.changes.accounting import (
+    AddCoordinators,
     AddUsers,
     CreateAccounts,
     CreateQos,
@@ -8,6 +9,8 @@ from aistation_slurm.cluster.changes.accounting import (
     DeleteQos,
     ModifyAssociations,
     ModifyQos,
+    MoveAccounts,
+    RemoveCoordinators,
     RemoveUsers,
     Rights,
     SetDefaultAccount,
@@ -34,6 +37,7 @@ from aistation_slurm.cluster.changes.files import (
     RestartNodes,
     TellController,
     WriteFile,
+    WriteFilter,
     WriteRules,
     WriteRulesFirst,
 )
@@ -44,6 +48,7 @@ __all__ = [
     "RECONFIGURE",
     "RESTART_ALL",
     "RESTART_CONTROLLER",
+    "AddCoordinators",
     "AddUsers",
     "Change",
     "CreateAccounts",
@@ -56,10 +61,12 @@ __all__ = [
     "LineEdit",
     "ModifyAssociations",
     "ModifyQos",
+    "MoveAccounts",
     "Reach",
     "Reconfigure",
     "ReconfigureFirst",
     "Refusal",
+    "RemoveCoordinators",
     "RemoveUsers",
     "RestartController",
     "RestartControllerFirst",
@@ -68,6 +75,7 @@ __all__ = [
     "SetDefaultAccount",
     "TellController",
     "WriteFile",
+    "WriteFilter",
     "WriteRules",
     "WriteRulesFirst",
     "restart_nodes",

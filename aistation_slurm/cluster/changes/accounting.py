@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from aistation_slurm.cluster.changes.base import Change, line, words
-from aistation_slurm.cluster.limits import Values, differences, set_words
 from aistation_slurm.slurm.marks import MARK
+from aistation_slurm.slurm.writer.limits import Values, differences, set_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,31 @@ class CreateAccounts(Change):
 
 
 @dataclass(frozen=True, slots=True)
+class MoveAccounts(Change):
+    """Accounts that are not below the one that the cluster file names; made in the order in which they stand."""
+
+    rank: ClassVar[int] = 22
+
+    cluster: str
+    names: tuple[str, ...]
+    old: str
+    parent: str
+
+    def __str__(self) -> str:
+        return line("~ account", self.names, [f"Parent {self.old} -> {self.parent}"])
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        where = (f"name={','.join(self.names)}", f"cluster={self.cluster}")
+        return ("sacctmgr", "modify", "account", "where", *where, "set", f"parent={self.parent}")
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return len(self.names)
+
+
+@dataclass(frozen=True, slots=True)
 class AddUsers(Change):
     """Members whom a team lacks."""
 
@@ -156,6 +181,52 @@ class ModifyAssociations(Change):
     def count(self) -> int:
         """How many things it changes."""
         return max(1, len(self.users))
+
+
+@dataclass(frozen=True, slots=True)
+class AddCoordinators(Change):
+    """Users who are to coordinate accounts; once they are in them."""
+
+    rank: ClassVar[int] = 33
+
+    accounts: tuple[str, ...]
+    users: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return line("+ coordinator", self.users, [f"of {','.join(self.accounts)}"])
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        names = (f"account={','.join(self.accounts)}", f"names={','.join(self.users)}")
+        return ("sacctmgr", "add", "coordinator", *names)
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return len(self.users) * len(self.accounts)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveCoordinators(Change):
+    """Users who coordinate accounts, and are no more to; before anybody leaves them."""
+
+    rank: ClassVar[int] = 34
+
+    accounts: tuple[str, ...]
+    users: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return line("- coordinator", self.users, [f"of {','.join(self.accounts)}"])
+
+    def argv(self) -> tuple[str, ...]:
+        """Return the command that makes the change."""
+        where = (f"account={','.join(self.accounts)}", f"names={','.join(self.users)}")
+        return ("sacctmgr", "delete", "coordinator", "where", *where)
+
+    @property
+    def count(self) -> int:
+        """How many things it changes."""
+        return len(self.users) * len(self.accounts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from aistation_slurm.cluster.changes.effect import NONE, Effect
-from aistation_slurm.cluster.limits import Values
+from aistation_slurm.slurm.writer.limits import Values
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,13 @@ class WriteRules(WriteFile):
 
 
 @dataclass(frozen=True, slots=True)
+class WriteFilter(WriteRules):
+    """cli_filter.lua: there before slurm.conf names it, since srun, salloc and sbatch fail where it is missing."""
+
+    rank: ClassVar[int] = 37
+
+
+@dataclass(frozen=True, slots=True)
 class WriteRulesFirst(WriteRules):
     """A file of the rules before slurmctld is told to run them: without job_submit.lua it does not start."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from aistation_slurm.cluster.conf import Conf, Line
 from aistation_slurm.cluster.lint.finding import Files, Finding, Level, Running
 from aistation_slurm.errors import SlurmUnreadable
+from aistation_slurm.slurm.model import Node
 from aistation_slurm.slurm.nodelist import expand, fold
-from aistation_slurm.slurm.tres import read_gres
+from aistation_slurm.slurm.tres import Gres, read_gres
 
 _GRES_KEYS = frozenset(
     {"autodetect", "count", "cores", "cpus", "file", "files", "flags", "ignore", "link", "links", "multiplefiles"}
@@ -207,12 +208,26 @@ def _differs(line: Line, running: Running, name: str) -> bool:
     if node is None:
         return False
     try:
-        wanted = {(each.name, each.type): each.count for each in read_gres(line.get("Gres"))}
+        wanted = read_gres(line.get("Gres"))
     except SlurmUnreadable:
         return False
-    has = {(each.name, each.type): each.count for each in node.gres}
     cpus = line.get("CPUs")
-    return (bool(line.get("Gres")) and wanted != has) or (cpus.isdigit() and node.cpus not in {0, int(cpus)})
+    return (bool(wanted) and _is_other(wanted, node)) or (cpus.isdigit() and node.cpus not in {0, int(cpus)})
+
+
+def _is_other(wanted: Sequence[Gres], node: Node) -> bool:
+    """True where the node has another number of something, or other types where both name them.
+
+    What slurmctld shows is not what the line says (seen on 22.05.8): once the node's slurmd has registered, with the
+    type that gres.conf has, of a share too (`shard:p100:16`); before that a busy node has `shard:0`, save in CfgTRES.
+    """
+    for name in {each.name for each in (*wanted, *node.gres)}:
+        asked, has = ([each for each in gres if each.name == name] for gres in (wanted, node.gres))
+        found = max(sum(each.count for each in has), node.tres.get(f"gres/{name}", 0))
+        types, others = ({each.type: each.count for each in gres if each.type} for gres in (asked, has))
+        if sum(each.count for each in asked) != found or (types and others and types != others):
+            return True
+    return False
 
 
 def _busy(running: Running) -> dict[str, list[int]]:

@@ -54,8 +54,12 @@ class Node:
 
     @property
     def shards(self) -> int:
-        """How many shares of GPUs the node has."""
-        return sum(each.count for each in self.gres if each.name == "shard")
+        """How many shares of GPUs the node has.
+
+        CfgTRES where Gres says less: of a node with shares in use a slurmctld that was started anew says `shard:0`,
+        until the node's slurmd registers some seconds later (seen on 22.05.8).
+        """
+        return max(sum(each.count for each in self.gres if each.name == "shard"), self.tres.get("gres/shard", 0))
 
     @property
     def shards_allocated(self) -> int:

@@ -10,6 +10,8 @@ import click
 
 from aistation_slurm.cli.cluster_apply import apply, rollback
 from aistation_slurm.cli.cluster_history import history
+from aistation_slurm.cli.cluster_import import facts, import_
+from aistation_slurm.cli.node_files import other_hosts
 from aistation_slurm.cli.plan_page import as_dict, colour, print_plan, what_next
 from aistation_slurm.cli.show import file_argument, json_option, say, show_json, show_table
 
@@ -93,7 +95,10 @@ def show(file: Path | None, as_json: bool) -> None:
 @file_argument
 @json_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 0 if nothing is to do, 1 on an error, 2 on changes.")
-def plan(file: Path | None, as_json: bool, detailed_exitcode: bool) -> None:
+@click.option(
+    "--no-hosts", is_flag=True, help="Don't ask the other hosts which files they hold, where those are pushed."
+)
+def plan(file: Path | None, as_json: bool, detailed_exitcode: bool, no_hosts: bool) -> None:
     """Show what `apply` would change, and change nothing.
 
     \b
@@ -102,13 +107,16 @@ def plan(file: Path | None, as_json: bool, detailed_exitcode: bool) -> None:
       aistation cluster plan --detailed-exitcode cluster.yaml
     """
     made, _ = _plan(file)
+    hosts = [] if no_hosts else other_hosts()
     if as_json:
-        show_json(as_dict(made))
+        show_json({**as_dict(made), "hosts": hosts})
     else:
         print_plan(made)
+        for line in hosts:
+            say(f"note: {line}")
         if made:
             say(f"Nothing was changed. {what_next(made)}")
-    sys.exit(EXIT_CHANGES if made and detailed_exitcode else 0)
+    sys.exit(EXIT_CHANGES if (made or hosts) and detailed_exitcode else 0)
 
 
 @cluster.command()
@@ -123,21 +131,6 @@ def schema() -> None:
     from aistation_slurm.spec import ClusterSpec
 
     show_json(ClusterSpec.model_json_schema())
-
-
-@cluster.command(name="import")
-def import_() -> None:
-    """Print a cluster file that says what the running Slurm has; changes nothing.
-
-    \b
-    Examples:
-      aistation cluster import > cluster.yaml
-      aistation cluster import | less
-    """
-    from aistation_slurm.cluster import imported
-    from aistation_slurm.slurm.connect import connect
-
-    click.echo(imported(connect()), nl=False)
 
 
 def _load(file: Path | None) -> tuple[Path, ClusterSpec]:
@@ -211,5 +204,5 @@ def _quotas(quotas: Mapping[str, Quota]) -> str:
     return ", ".join(said) or "-"
 
 
-for _command in (apply, history, rollback):
+for _command in (apply, history, rollback, import_, facts):
     cluster.add_command(_command)

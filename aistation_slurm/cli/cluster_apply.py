@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aistation_slurm.cli.show import file_argument, json_option, say, show_json
+from aistation_slurm.errors import AistationError
 
 if TYPE_CHECKING:
     from aistation_slurm.cluster import Plan
@@ -32,7 +33,10 @@ canary_option = click.option("--no-canary", is_flag=True, help="Submit no test j
 @yes_option
 @force_option
 @canary_option
-def apply(file: Path | None, as_json: bool, checksum: str, yes: bool, force: bool, no_canary: bool) -> None:
+@click.option("--staged", is_flag=True, help="Where jobs are in the way: drain, wait for them, apply, resume.")
+def apply(
+    file: Path | None, as_json: bool, checksum: str, yes: bool, force: bool, no_canary: bool, staged: bool
+) -> None:
     """Make Slurm what the cluster file says.
 
     An apply that was interrupted is finished first. Where Slurm is worse off afterwards (a node is down, a job was
@@ -42,6 +46,7 @@ def apply(file: Path | None, as_json: bool, checksum: str, yes: bool, force: boo
     Examples:
       aistation cluster apply                     shows the plan, and asks
       aistation cluster apply --checksum 58f9ffe07e29
+      aistation cluster apply --staged            waits for jobs that are in the way
     """
     from aistation_slurm.cluster.carry_out import Wish
     from aistation_slurm.spec.edit import read_text
@@ -49,7 +54,10 @@ def apply(file: Path | None, as_json: bool, checksum: str, yes: bool, force: boo
     target = _target(file)
     spec = target.load()
     wish = Wish(spec=spec, text=read_text(target.cluster_file), checksum=checksum, force=force, canary=not no_canary)
-    _carry_out(target, wish, yes=yes, as_json=as_json)
+    if staged:
+        _in_stages(target, wish, yes=yes, as_json=as_json)
+    else:
+        _carry_out(target, wish, yes=yes, as_json=as_json)
 
 
 @click.command()
@@ -122,6 +130,35 @@ def _carry_out(target: Target, wish: Wish, *, yes: bool, as_json: bool) -> None:
         say("\ninterrupted: the next `aistation cluster apply` finishes it, `aistation cluster rollback` takes it back")
         raise
     _show(outcome, progress, as_json=as_json)
+
+
+def _in_stages(target: Target, wish: Wish, *, yes: bool, as_json: bool) -> None:
+    """Make way for a plan that is refused for the jobs in its way, carry it out, and give back what was set aside."""
+    from dataclasses import replace
+
+    from aistation_slurm.cluster.in_stages import give_back, make_way, steps_to, way_on
+    from aistation_slurm.errors import TakenBack
+
+    _take_up(target)
+    made = target.plan(wish.spec)
+    _raise_if_other(made, wish.checksum)
+    steps = steps_to(made, target)
+    for step in steps if made.refusals else ():
+        say(f"! {step}")
+    if made and not (yes or wish.checksum):
+        _ask(made)
+    try:
+        make_way(steps, target.slurm, say)
+        _carry_out(target, replace(wish, checksum=made.checksum), yes=yes, as_json=as_json)
+    except TakenBack:
+        give_back(target.slurm)
+        raise
+    except (KeyboardInterrupt, AistationError):
+        for line in way_on(steps) if made.refusals else ():
+            say(line)
+        raise
+    if nodes := give_back(target.slurm):
+        say(f"{nodes} take jobs again")
 
 
 def _take_up(target: Target) -> None:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Protocol
 
 from aistation_slurm.cluster.canary import try_canary
+from aistation_slurm.cluster.catching_up import catch_up
 from aistation_slurm.cluster.changes import Change, RestartController, TellController, WriteFile
 from aistation_slurm.cluster.entry import Entry, State, whoever
 from aistation_slurm.cluster.execution import Execution, swap_of
 from aistation_slurm.cluster.health import WATCH, Health, look_again, look_at_health
 from aistation_slurm.cluster.history import end, note_step
 from aistation_slurm.cluster.lock import alone
+from aistation_slurm.cluster.places import Place
 from aistation_slurm.cluster.plan import Plan
 from aistation_slurm.cluster.recover import recover
 from aistation_slurm.cluster.replacing import Witness, nobody
@@ -105,15 +107,16 @@ def carry_out(target: Target, wish: Wish, *, watcher: Watcher | None = None, wit
     watcher = watcher or Silence()
     with alone(target.conf_dir):
         interrupted = recover(target, watcher.say)
+        place = target.place()
         plan = target.plan(wish.spec)
         if wish.checksum and plan.checksum != wish.checksum:
             raise StalePlan(f"the plan is now {plan.checksum}, not {wish.checksum}", hint=LOOK_AGAIN)
         plan.raise_if_unsafe(force=wish.force)
         _raise_if_by_hand(plan, target)
-        if not plan:
-            _close(interrupted, wish)
-            return Outcome(plan=plan)
-        return _Work(target, wish, plan, watcher, witness).run(interrupted)
+        if catch_up(place, target.conf_dir, watcher.say):
+            target.slurm.write.reconfigure()  # the nodes read them
+        work = _Work(target, wish, plan, place=place, watcher=watcher, witness=witness)
+        return work.run(interrupted) if plan else work.note(interrupted)
 
 
 def _raise_if_by_hand(plan: Plan, target: Target) -> None:
@@ -122,14 +125,6 @@ def _raise_if_by_hand(plan: Plan, target: Target) -> None:
     if needed and not target.settings.slurm.restart_controller:
         text = "slurmctld must be restarted for it, and aistation.toml names no command"
         raise UnsafePlan(text, hint='say how: [slurm] restart_controller = ["systemctl", "restart", "slurmctld"]')
-
-
-def _close(interrupted: Entry | None, wish: Wish) -> None:
-    """End an interrupted apply of which nothing is left to do."""
-    if interrupted is None:
-        return
-    same = interrupted.spec_text() == wish.text
-    end(interrupted, State.DONE if same else State.FAILED, "" if same else interrupted.told())
 
 
 def _put_back_spec(path: Path, text: str | None) -> None:
@@ -141,20 +136,26 @@ def _put_back_spec(path: Path, text: str | None) -> None:
 class _Work:
     """One plan, carried out with the lock held."""
 
-    def __init__(self, target: Target, wish: Wish, plan: Plan, watcher: Watcher, witness: Witness) -> None:
-        self._target, self._wish, self._plan = target, wish, plan
+    def __init__(
+        self, target: Target, wish: Wish, plan: Plan, *, place: Place, watcher: Watcher, witness: Witness
+    ) -> None:
+        self._target, self._wish, self._plan, self._place = target, wish, plan, place
         self._watcher, self._witness = watcher, witness
         self._begun = time.monotonic()
         self._config = target.slurm.read.config()
 
+    def note(self, interrupted: Entry | None) -> Outcome:
+        """Note a cluster file that says the same in other words; without it, a rollback would lose them."""
+        if interrupted is None and self._target.history.last_applied() == self._wish.text:
+            return Outcome(plan=self._plan)
+        entry = self._begin(interrupted)
+        return Outcome(plan=self._plan, number=end(entry, State.DONE).number)
+
     def run(self, interrupted: Entry | None) -> Outcome:
+        """Carry the plan out, and look again."""
         before = look_at_health(self._target.slurm)
         canary = try_canary(self._target, self._wish.spec, before) if self._needs_canary else None
-        entry = self._begin()
-        if interrupted:
-            end(interrupted, State.FAILED, f"{interrupted.told()}; {entry.kind} {entry.number} went on from there")
-        if self._wish.kind == "rollback":
-            _put_back_spec(self._target.cluster_file, self._wish.text)
+        entry = self._begin(interrupted)
         execution = self._execute(entry)
         found = self._look_again(before)
         said = canary.again(self._target, look_at_health(self._target.slurm)) if canary and not found else None
@@ -168,7 +169,7 @@ class _Work:
     def _needs_canary(self) -> bool:
         return self._wish.canary and any(isinstance(each, WriteFile) for each in self._plan.changes)
 
-    def _begin(self) -> Entry:
+    def _begin(self, interrupted: Entry | None) -> Entry:
         files = {each.path: swap_of(each) for each in self._plan.changes if isinstance(each, WriteFile)}
         entry = Entry(
             kind=self._wish.kind,
@@ -183,7 +184,12 @@ class _Work:
             effect=str(self._plan.effect),
         )
         self._witness("before the history")
-        return self._target.history.begin(entry, spec=self._wish.text, files=list(files.values()))
+        entry = self._target.history.begin(entry, spec=self._wish.text, files=list(files.values()))
+        if interrupted:
+            end(interrupted, State.FAILED, f"{interrupted.told()}; {entry.kind} {entry.number} went on from there")
+        if self._wish.kind == "rollback":
+            _put_back_spec(self._target.cluster_file, self._wish.text)
+        return entry
 
     def _execute(self, entry: Entry) -> Execution:
         execution = self._execution(entry)
@@ -198,7 +204,7 @@ class _Work:
         return execution
 
     def _execution(self, entry: Entry) -> Execution:
-        place = self._target.place()
+        place = self._place
         names = [each.path.name for each in self._plan.changes if isinstance(each, WriteFile)]
         for text in (*place.cannot_carry(names), *(f"{name} is down and keeps its files" for name in place.left_out)):
             self._watcher.say(f"note: {text}")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from aistation_slurm.cluster.catching_up import catch_up
 from aistation_slurm.cluster.changes import (
     Change,
     EditLines,
@@ -22,6 +23,7 @@ from aistation_slurm.cluster.places.handed import NothingToBring
 from aistation_slurm.cluster.plan import Plan
 from aistation_slurm.cluster.replacing import Witness, content, nobody, replace_files
 from aistation_slurm.cluster.restart import answers, restart_controller, restart_nodes
+from aistation_slurm.cluster.storage import ChangeStorage
 from aistation_slurm.errors import SlurmError, SlurmRefused, SlurmUnreachable, StalePlan
 from aistation_slurm.settings import SlurmSettings
 from aistation_slurm.slurm.connect import Slurm
@@ -81,7 +83,7 @@ class Execution:
     def _make(self, change: Change) -> None:
         match change:
             case WriteRules():
-                self._replace([swap_of(change)])
+                self._write_rules(change)
             case EditLinesFirst():
                 self._write([change])
             case WriteFile():
@@ -91,7 +93,7 @@ class Execution:
             case RestartNodes():
                 self._restart_nodes(change)
             case _:
-                self._slurm.write.sacctmgr(*change.argv()[1:])
+                make_row(self._slurm, change)
 
     def _write_all(self) -> None:
         """Write all files but the rules at once: on every host, or on none."""
@@ -111,6 +113,14 @@ class Execution:
         except BaseException:
             self._place.drop()
             raise
+
+    def _write_rules(self, change: WriteRules) -> None:
+        """Write one file of the rules; after the last one, a second controller gets them all."""
+        self._replace([swap_of(change)])
+        rules = [each for each in self._files if isinstance(each, WriteRules)]
+        if change is rules[-1]:
+            self._place.stage({each.path.name: each.text or None for each in rules})
+            self._place.switch()
 
     def _replace(self, swaps: Sequence[Swap]) -> None:
         self._swaps += swaps
@@ -156,8 +166,10 @@ class Execution:
         """
         swaps = [each.back() for each in _joined(self._swaps)]
         replace_files(swaps, conf_dir=self._conf_dir, kept=self._kept, witness=self._witness)
+        self._place.drop()
         self._place.back()
-        for change in self._told:
+        catch_up(self._place, self._conf_dir, self._witness)
+        for change in tuple(self._told):
             self._witness(f"telling again: {change}")
             if isinstance(change, RestartNodes):
                 self._restart_nodes(change)
@@ -197,3 +209,16 @@ def _joined(swaps: Sequence[Swap]) -> list[Swap]:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
+
+
+def make_row(slurm: Slurm, change: Change) -> None:
+    """Make a change that is no file and tells no daemon: a row of slurmdbd's, or a quota of a file system.
+
+    Raises:
+        SlurmError: Slurm refused it.
+        StorageError: the file system refused it.
+    """
+    if isinstance(change, ChangeStorage):
+        change.carry_out()
+    else:
+        slurm.write.sacctmgr(*change.argv()[1:])

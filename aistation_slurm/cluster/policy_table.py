@@ -37,7 +37,7 @@ def table_text(spec: ClusterSpec, *, exempt: int | None = None, users: bool = Fa
         "exempt": dict.fromkeys(sorted({_ROOT, *([] if exempt is None else [exempt])}), True),
         "user": _quota(spec.quota.per_user, user_limits(spec).get("GrpTRES", "")),
         "development": _development(spec),
-        "night": _both(spec.calendar.quota) if spec.calendar.has_nights else None,
+        "night": _both(spec.calendar.quota) if spec.calendar.has_nights and spec.calendar.quota else None,
         "over_quota": True if spec.emergency.over_quota else None,
         "order": list(groups),
         "users": _users(spec) if users else None,
@@ -73,6 +73,7 @@ def _group(spec: ClusterSpec, name: str, group: GpuGroup) -> Lua:
         "gpu_type": group.gpu_type,
         "use": group.use,
         "nodes": len(group.node_names()),
+        "names": group.nodes,
         "gpus": group.gpus_per_node,
         "cpus": group.cpus,
         "memory": group.memory,
@@ -118,7 +119,7 @@ def _development(spec: ClusterSpec) -> Lua:
     tres = read_tres(development_limits(spec)["MaxTRESPerJob"])
     names = {"gpus": "gres/gpu", "shards": "gres/shard", "cpus": "cpu", "memory": "mem"}
     limits: dict[str, Lua] = {key: tres[name] for key, name in names.items() if name in tres}
-    return limits
+    return {**limits, "shards": tres.get("gres/shard", tres.get("gres/mps"))}
 
 
 def _users(spec: ClusterSpec) -> Lua:

@@ -11,7 +11,7 @@ from aistation_slurm.cluster.restart import answers, restart_controller
 from aistation_slurm.cluster.target import Target
 from aistation_slurm.cluster.whole import drop
 
-PATIENCE = 20.0
+PATIENCE = 5.0
 """Seconds that a slurmctld may need which somebody else is starting at this moment."""
 
 Say = Callable[[str], None]

@@ -68,17 +68,17 @@ class Applying:
         wish = Wish(spec=target.load(), text=read_text(path), force=True, canary=canary, watch=watch)
         return carry_out(target, wish, witness=witness)
 
-    def killed_at(self, moment: int) -> list[str]:
+    def killed_at(self, moment: int | str) -> list[str]:
         """Apply the new file in a process that is killed at that moment, and return the moments until then."""
         done = self.station.exec([sys.executable, str(DRIVER), str(self.new), str(moment)], timeout=120)
         assert done.returncode == (-9 if moment else 0), done.stderr
         return done.stdout.splitlines()
 
-    def waiting_at(self, moment: int) -> subprocess.Popen[str]:
-        """Start an apply of the new file that waits at that moment for a line on its stdin."""
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Start `aistation WORDS`."""
         return subprocess.Popen(
-            [sys.executable, str(DRIVER), str(self.new), f"SLEEP-{moment}"],
-            env=self.station.env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [sys.executable, "-m", "aistation_slurm", *words],
+            env=self.station.env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def aistation(self, *words: str) -> subprocess.CompletedProcess[str]:

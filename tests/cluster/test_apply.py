@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from aistation_slurm.cluster.carry_out import Wish, carry_out
 from aistation_slurm.cluster.health import look_at_health
 from aistation_slurm.cluster.history import History
+from aistation_slurm.cluster.rollback import way_back
 from aistation_slurm.errors import TakenBack, UnsafePlan
 from tests.cluster.applying import PLAIN, Applying, changed
 
@@ -64,6 +68,13 @@ def jobs(station, ann, chen, wait_for) -> Iterator[dict[int, tuple[object, ...]]
     assert how() == before
 
 
+def save(station, job: int, wait_for) -> None:
+    """Let slurmctld save what it knows of jobs: what is younger dies with it. It does so once one has changed."""
+    state, begun = station.cluster.paths.state / "slurmctld" / "job_state", time.time()
+    station.slurm.write.update_job(job, comment=f"as of {begun}")
+    wait_for(lambda: state.stat().st_mtime > begun)
+
+
 def spread(count: int, wanted: int) -> list[int]:
     """Return so many of the numbers from 1 to `count`, all of them where there are no more, the last one too."""
     return sorted({1 + round(n * (count - 1) / (wanted - 1)) for n in range(wanted)})
@@ -98,40 +109,32 @@ def test_an_apply_that_is_killed_at_any_moment_leaves_the_old_or_the_new(applyin
         assert History(applying.conf_dir).interrupted() is None
 
 
-def test_a_plan_says_what_was_interrupted(applying):
-    moments = applying.killed_at(0)
-    applying.apply(applying.old)
-    reconfigure = next(n for n, each in enumerate(moments, start=1) if each.startswith("before ~ slurmctld"))
-    applying.killed_at(reconfigure)
+def test_an_interrupted_apply_is_said_and_finished_also_where_slurmctld_has_died(station, applying, jobs, wait_for):
+    applying.killed_at("before ~ slurmctld")
     told = History(applying.conf_dir).interrupted().told()
     assert "was interrupted at step" in told
-    assert "~ slurmctld  reconfigure" in told
-    plan = applying.target(applying.new)
-    lines = plan.plan(plan.load()).lines()
-    assert any(line.startswith("~ slurmctld  reconfigure") for line in lines), lines
+    assert "~ slurmctld" in told
+    said = applying.aistation("cluster", "plan", str(applying.new))
+    assert any(line.startswith("~ slurmctld") for line in said.stdout.splitlines()), said.stdout
+    assert f"note: {told}; the next apply finishes it" in said.stderr
+
+    save(station, min(jobs), wait_for)
+    station.fault("kill-slurmctld")
+    said = applying.aistation("cluster", "plan", str(applying.new))
+    assert said.returncode == 1
+    assert f"{told}; the next apply puts Slurm's files back and starts it" in said.stderr
     done = applying.aistation("cluster", "apply", "--yes", "--no-canary", str(applying.new))
     assert done.returncode == 0, done.stderr
-    assert told in done.stderr
-
-
-def test_of_two_at_a_time_one_waits_and_is_told_for_whom(applying):
-    first = applying.waiting_at(5)
-    try:
-        assert all(first.stdout.readline() for _ in range(5))
-        second = applying.aistation("cluster", "apply", "--yes", "--no-canary", str(applying.old))
-        assert second.returncode == 1
-        assert f"another apply is at work: root, process {first.pid}" in second.stderr
-    finally:
-        first.communicate("go on\n", timeout=60)
-    assert first.returncode == 0
+    assert "slurmctld does not answer: put back as before" in done.stderr
     target = applying.target(applying.new)
     assert target.plan(target.load()).lines() == []
+    applying.apply(applying.old)
 
 
+@pytest.mark.slow
 def test_files_that_end_slurmctld_are_taken_back_and_it_is_started(station, applying, jobs, wait_for):
-    old, begun = applying.picture(), time.time()
-    saved = station.cluster.paths.state / "slurmctld" / "job_state"
-    wait_for(lambda: saved.stat().st_mtime > begun)  # what is younger than its last save dies with slurmctld
+    old = applying.picture()
+    save(station, min(jobs), wait_for)
 
     def spoil(moment: str) -> None:
         if moment.startswith("before ~ slurmctld"):
@@ -142,8 +145,7 @@ def test_files_that_end_slurmctld_are_taken_back_and_it_is_started(station, appl
         applying.apply(applying.new, witness=spoil)
     assert station.slurm.write.ping()
     assert applying.picture() == old
-    entry = History(applying.conf_dir).entries()[-1]
-    assert (entry.state, entry.done < len(entry.steps)) == ("undone", True)
+    assert History(applying.conf_dir).entries()[-1].state == "undone"
 
 
 def test_a_node_that_falls_takes_the_apply_back(station, applying, jobs):
@@ -185,6 +187,23 @@ def test_the_way_back_puts_the_cluster_file_back_too(station, applying):
     assert "MaxTime=2-00:00:00" in diff
 
 
+def test_before_the_first_apply_there_was_nothing_of_ours(station, applying):
+    old = applying.picture()
+    first = History(applying.conf_dir).entries()[0]
+    way = way_back(History(applying.conf_dir), first.number)
+    assert (way.text, way.entry.number) == (None, 1)
+    target = applying.target(way.cluster_file)
+    wish = Wish(spec=way.spec, text=None, force=True, canary=False, watch=False, kind="rollback", undoes=1)
+    carry_out(target, wish)
+    assert {each.name for each in station.slurm.read.partitions()} == {"site"}
+    assert {each.name for each in station.slurm.read.qos()} == {"normal"}
+    assert {(each.account, each.user) for each in station.slurm.read.associations()} == {("root", ""), ("root", "root")}
+    assert "aistation: " not in (applying.conf_dir / "slurm.conf").read_text()
+    assert History(applying.conf_dir).last_applied() is None
+    applying.apply(applying.old)
+    assert applying.picture() == old
+
+
 def test_an_unsafe_plan_leaves_no_trace(station, applying, chen, wait_for):
     job = chen.sbatch("sleep 600", "-p", "v100", "--gpus=1")
     wait_for(lambda: station.job(job).state.is_running)
@@ -194,3 +213,36 @@ def test_an_unsafe_plan_leaves_no_trace(station, applying, chen, wait_for):
     with pytest.raises(UnsafePlan):
         applying.apply(applying.new)
     assert len(History(applying.conf_dir).entries()) == entries
+
+
+def test_a_plan_that_jobs_are_in_the_way_of_is_applied_in_stages(station, applying, ann, wait_for):
+    text = applying.old.read_text()
+    applying.new.write_text(changed(text, shares=True))
+    share = ("-p", "dev", "--qos=development", "--gres=shard:1")
+    job = ann.sbatch("sleep 600", *share)
+    wait_for(lambda: station.job(job).state.is_running)
+    assert "drain dev-01 first" in applying.aistation("cluster", "apply", "--yes", str(applying.new)).stderr
+
+    first = applying.begin("cluster", "apply", "--staged", "--yes", "--force", "--no-canary", str(applying.new))
+    assert f"waiting for 1 job ({job})" in told(first, "waiting for")
+    assert station.node("dev-01").state.is_draining
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=30)
+    assert first.returncode == 130
+    assert "go on:     aistation cluster apply --staged" in said
+    assert station.node("dev-01").state.is_draining
+    assert station.job(job).state.is_running
+
+    second = applying.begin("cluster", "apply", "--staged", "--yes", "--force", "--no-canary", str(applying.new))
+    told(second, "waiting for")
+    ann.run("scancel", str(job))
+    _, said = second.communicate(timeout=120)
+    assert second.returncode == 0, said
+    assert "dev-01 take jobs again" in said
+    wait_for(lambda: station.node("dev-01").state.is_idle)
+    assert station.node("dev-01").shards == 4
+
+
+def told(process: subprocess.Popen[str], word: str) -> str:
+    """Return the first line with this word that the process says on stderr."""
+    return next(line for line in process.stderr if word in line)

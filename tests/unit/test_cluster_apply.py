@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,13 +88,27 @@ def test_an_unsafe_plan_does_nothing(pretended):
     assert pretended.told == []
 
 
-def test_two_at_a_time_do_not_mix_their_files(pretended, monkeypatch):
+HOLDER = """
+import sys
+from pathlib import Path
+from aistation_slurm.cluster.lock import alone
+
+with alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_of_two_at_a_time_the_second_is_told_who_is_at_work(pretended, monkeypatch):
     monkeypatch.setattr(lock, "TURNS", 2)
-    with (pretended.folder / ".aistation.lock").open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(UnsafePlan, match="another apply is at work"):
+    argv = (sys.executable, "-c", HOLDER, str(pretended.folder))
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "held\n"
+        with pytest.raises(UnsafePlan, match=f"another apply is at work: .*, process {first.pid}, since"):
             list(apply(plan_for(pretended.folder), pretended.slurm))
-    assert pretended.told == []
+        assert pretended.told == []
+        first.kill()
+    assert list(apply(plan_for(pretended.folder), pretended.slurm)), "who was killed holds nothing"
 
 
 def test_slurmctlds_own_qos_are_read_from_its_cache():

@@ -35,7 +35,7 @@ class Switch(Spec):
 
 
 class Topology(Spec):
-    """Which nodes are near each other; becomes topology.conf. slurm.conf must say `TopologyPlugin=topology/tree`."""
+    """Which nodes are near each other; becomes topology.conf, and `TopologyPlugin=topology/tree` in slurm.conf."""
 
     switches: dict[Word, Switch] = Field(min_length=1, description="The switches, leaves and those above them.")
 

@@ -17,7 +17,9 @@ class Cgroup(Spec):
     slurm.conf must name `task/cgroup` in TaskPlugin, and `proctrack/cgroup`.
     """
 
-    plugin: Literal["autodetect", "v1", "v2"] = Field("autodetect", description="The version of the kernel's cgroups.")
+    plugin: Literal["autodetect", "v1", "v2"] = Field(
+        "autodetect", description="The version of the kernel's cgroups; with the wrong one no job starts on a node."
+    )
     cores: bool = Field(True, description="True: a job gets only its own CPUs (`ConstrainCores`).")
     devices: bool = Field(True, description="True: a job gets only its own GPUs (`ConstrainDevices`).")
     memory: bool = Field(True, description="True: a job that takes more memory than it has is ended.")

@@ -164,6 +164,15 @@ def test_somebody_in_two_teams_is_warned_of_where_a_total_is_set(write):
     assert "ann is in robot and face" in warning
 
 
+def test_an_editor_asks_for_nothing_that_defaults_can_give_and_knows_what_can_be_one_word():
+    models = ClusterSpec.model_json_schema()["$defs"]
+    assert models["GpuGroup"]["required"] == ["nodes", "gpu_type"]
+    word, mapping = models["GpuGroup"]["properties"]["cache"]["anyOf"]
+    assert (word["enum"], mapping) == (["ssd", "hdd", "none"], {"$ref": "#/$defs/CacheDisk"})
+    word, mapping = models["Quota"]["properties"]["storage"]["additionalProperties"]["anyOf"]
+    assert (word["type"], mapping) == ("string", {"$ref": "#/$defs/StorageQuota"})
+
+
 def test_the_reference_page_is_the_models():
     page = (ROOT / "docs" / "cluster-file.md").read_text()
     assert page == reference_page(ClusterSpec), "run scripts/dev/docs"

@@ -118,8 +118,9 @@ def test_a_partition_is_taken_over_under_its_jobs_and_given_back(
     assert "# Left out: partition debug: its nodes are in group v100 already" in path.read_text()
     assert (spec.groups["teaching"].teams, spec.default_group) == (["behavior"], "v100")
 
-    running = ann.sbatch("sleep 300", "--gpus=2", "-p", "v100")
+    running = ann.sbatch("sleep 300", "--gpus=2", "-p", "v100", "-w", "v100-01")
     waiting = ann.sbatch("sleep 300", "--gpus=2", "-p", "v100", "--begin=now+1hour")
+    stranger = ann.sbatch("sleep 300", "--gpus=2", "-p", "v100", "-w", "v100-01", "--qos=development")
     elsewhere = ann.sbatch("sleep 300", "--gpus=1", "-p", "teaching")
     wait_for(lambda: station.job(running).state.is_running and station.job(elsewhere).state.is_running)
     begun = {job: station.job(job).start_time for job in (running, elsewhere)}
@@ -132,6 +133,7 @@ def test_a_partition_is_taken_over_under_its_jobs_and_given_back(
     carry_out(station, plan(taken))
     assert plan(taken).lines() == []
     assert_alive(station, begun, waiting)
+    wait_for(lambda: station.job(stranger).reason == "QOSNotAllowed", within=60)
     assert "QoS=group-v100" in station.exec(["scontrol", "show", "partition", "v100"]).stdout
 
     path.write_text(theirs)
@@ -139,6 +141,7 @@ def test_a_partition_is_taken_over_under_its_jobs_and_given_back(
     assert plan(load(path)).lines() == []
     assert conf.read_bytes() == site
     assert_alive(station, begun, waiting)
+    wait_for(lambda: station.job(stranger).reason != "QOSNotAllowed", within=60)
     assert "QoS=N/A" in station.exec(["scontrol", "show", "partition", "v100"]).stdout
 
 

@@ -18,7 +18,7 @@ from aistation_slurm.spec import ClusterSpec
 pytestmark = pytest.mark.cluster
 
 NOT_HERE = ("PartitionConfig", "QOSNotAllowed")
-"""What a job that waits under a QOS which its partition no longer takes gives as its reason; seen on 22.05: the first."""
+"""The reason of a job that waits under a QOS which its partition no longer takes; the first on 22.05."""
 TEAMS = ("behavior", "face")
 OWN = """\
 # The site's own lines.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,20 @@ def _begin_preempted(station: Station) -> Round:
     return Preempted(_tools(station)).round
 
 
+def _begin_nights(station: Station) -> Round:
+    from aistation_slurm.priority import nights  # noqa: PLC0415
+    from aistation_slurm.store.audit import audit  # noqa: PLC0415
+
+    def round_once() -> list[str]:
+        now = datetime.now(UTC)
+        step = nights.turn(station.settings.cluster_file, station.slurm, now=now, dry_run=station.dry_run)
+        if step and not station.dry_run:
+            audit(station.engine, str(step), actor=station.actor, now=now)
+        return [str(step)] if step else []
+
+    return round_once
+
+
 def _tools(station: Station) -> Tools:
     from aistation_slurm.faults.policy import policy_of  # noqa: PLC0415
     from aistation_slurm.faults.tools import Tools  # noqa: PLC0415
@@ -100,6 +114,12 @@ DUTIES: tuple[Duty, ...] = (
         timedelta(seconds=1),
         "Lift the wait of jobs that an emergency took the place of.",
         _begin_preempted,
+    ),
+    Duty(
+        "nights",
+        timedelta(seconds=20),
+        "Open QOS night when people are away, and close it when they are back.",
+        _begin_nights,
     ),
 )
 

@@ -21,6 +21,9 @@ AistationError
           . InvalidRequest a value that Slurm can't take
   + UnsafePlan             the plan would take away more than is wise
   + StalePlan              what was reviewed is not what would be applied
+  + StorageError           storage quotas could not be asked or set
+      - StorageUnusable    the file system has no quotas, or they can't be reached from here
+      - StorageRefused     its tool answered, and refused
   + TakenBack              it was applied, Slurm was worse off, and it is as before again
   + PlaceError             Slurm's files could not be brought to every host; each has the old ones
       - HostUnreachable    one of them was not asked: unknown, silent, or it does not let us in
@@ -143,6 +146,18 @@ class UnsafePlan(AistationError):
 
 class StalePlan(AistationError):
     """What was reviewed is not what would be applied."""
+
+
+class StorageError(AistationError):
+    """Storage quotas could not be asked or set."""
+
+
+class StorageUnusable(StorageError):
+    """The file system has no quotas, or they can't be reached from this machine."""
+
+
+class StorageRefused(StorageError):
+    """The file system's tool answered, and refused."""
 
 
 class PlaceError(AistationError):

@@ -50,7 +50,7 @@ def adopt(slurm: Slurm, settings: Settings, *, say: Say, ask: Ask) -> None:
         if not ask(f"Write {target} from what this Slurm shows, and serve the page? Nothing in Slurm is changed."):
             say("Nothing was changed.")
             return
-        _write(target, imported(slurm))
+        _write(target, imported(slurm, settings.slurm.conf.parent))
         say(f"written: {target}")
     try:
         _serve(settings)

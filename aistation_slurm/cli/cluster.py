@@ -10,6 +10,7 @@ import click
 
 from aistation_slurm.cli.cluster_apply import apply, rollback
 from aistation_slurm.cli.cluster_history import history
+from aistation_slurm.cli.cluster_import import facts, import_
 from aistation_slurm.cli.node_files import other_hosts
 from aistation_slurm.cli.plan_page import as_dict, colour, print_plan, what_next
 from aistation_slurm.cli.show import file_argument, json_option, say, show_json, show_table
@@ -132,21 +133,6 @@ def schema() -> None:
     show_json(ClusterSpec.model_json_schema())
 
 
-@cluster.command(name="import")
-def import_() -> None:
-    """Print a cluster file that says what the running Slurm has; changes nothing.
-
-    \b
-    Examples:
-      aistation cluster import > cluster.yaml
-      aistation cluster import | less
-    """
-    from aistation_slurm.cluster import imported
-    from aistation_slurm.slurm.connect import connect
-
-    click.echo(imported(connect()), nl=False)
-
-
 def _load(file: Path | None) -> tuple[Path, ClusterSpec]:
     from aistation_slurm.settings import load_settings
     from aistation_slurm.spec import load_spec
@@ -218,5 +204,5 @@ def _quotas(quotas: Mapping[str, Quota]) -> str:
     return ", ".join(said) or "-"
 
 
-for _command in (apply, history, rollback):
+for _command in (apply, history, rollback, import_, facts):
     cluster.add_command(_command)

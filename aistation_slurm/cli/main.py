@@ -22,6 +22,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     "template": ("template", "List and show the training templates."),
     "checkpoint": ("checkpoint", "List and verify a training's checkpoints."),
     "emergency": ("emergency", "Who may submit emergency jobs, which there are, and which goes first."),
+    "storage": ("storage", "Who has stored how much; plan and set storage quotas."),
     "node": ("node", "Show the nodes, their heartbeats, and what recovery thinks of them."),
     "fault": ("fault", "What broke, what was done about it, and how long it took."),
     "duty": ("duty", "Run what recurs, once: the same functions that the daemon runs."),

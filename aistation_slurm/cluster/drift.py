@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from aistation_slurm.cluster.changes import (
+    AddCoordinators,
     AddUsers,
     Change,
     CreateAccounts,
@@ -18,11 +19,13 @@ from aistation_slurm.cluster.changes import (
     DeleteQos,
     ModifyAssociations,
     ModifyQos,
+    MoveAccounts,
+    RemoveCoordinators,
     RemoveUsers,
     Rights,
     TellController,
 )
-from aistation_slurm.cluster.desired import Desired, desired
+from aistation_slurm.cluster.desired import FAIRSHARE, Desired, WantedAccount, desired
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.cluster.tell import differences_of
 from aistation_slurm.slurm.nodelist import fold
@@ -64,6 +67,11 @@ def _by_hand(change: Change, before: Desired, last: ClusterSpec, observed: Obser
             )
         case ModifyAssociations():
             yield from _of_members(change, before)
+        case MoveAccounts():
+            moved = [each for each in change.names if _row(before, each).parent == change.parent]
+            yield from [f"account {_few(moved)} was moved"] if moved else []
+        case AddCoordinators() | RemoveCoordinators():
+            yield from _of_coordinators(change, before)
         case TellController():
             yield from _of_groups(last, observed)
 
@@ -95,11 +103,26 @@ def _of_members(change: ModifyAssociations, before: Desired) -> Iterator[str]:
         row = before.users.get((change.account, user)) if user else before.accounts.get(change.account)
         if row is None:
             continue
-        said = [*_changed(row.limits, change.old), *_rights(change.rights, row.qos)]
+        now = {key: value for key, value in change.old.items() if key != FAIRSHARE or key in row.values}
+        said = [*_changed(row.values, now), *_rights(change.rights, row.qos)]
         if said:
             rows.setdefault("  ".join(said), []).append(user)
     for text, users in rows.items():
         yield text if len(users) == len(change.users or ("",)) else f"{_few(users)}: {text}"
+
+
+def _row(before: Desired, account: str) -> WantedAccount:
+    return before.accounts.get(account) or WantedAccount(account, frozenset())
+
+
+def _of_coordinators(change: AddCoordinators | RemoveCoordinators, before: Desired) -> Iterator[str]:
+    for account in change.accounts:
+        had = _row(before, account).coordinators
+        if had is None:
+            continue
+        came = isinstance(change, RemoveCoordinators)
+        if users := [each for each in change.users if (each in had) is not came]:
+            yield f"coordinator {_few(users)} of {account} was {'added' if came else 'removed'}"
 
 
 def _rights(rights: Rights, before: frozenset[str]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from aistation_slurm.cluster.places.handed import NothingToBring
 from aistation_slurm.cluster.plan import Plan
 from aistation_slurm.cluster.replacing import Witness, content, nobody, replace_files
 from aistation_slurm.cluster.restart import answers, restart_controller, restart_nodes
+from aistation_slurm.cluster.storage import ChangeStorage
 from aistation_slurm.errors import SlurmError, SlurmRefused, SlurmUnreachable, StalePlan
 from aistation_slurm.settings import SlurmSettings
 from aistation_slurm.slurm.connect import Slurm
@@ -92,7 +93,7 @@ class Execution:
             case RestartNodes():
                 self._restart_nodes(change)
             case _:
-                self._slurm.write.sacctmgr(*change.argv()[1:])
+                make_row(self._slurm, change)
 
     def _write_all(self) -> None:
         """Write all files but the rules at once: on every host, or on none."""
@@ -168,7 +169,7 @@ class Execution:
         self._place.drop()
         self._place.back()
         catch_up(self._place, self._conf_dir, self._witness)
-        for change in self._told:
+        for change in tuple(self._told):
             self._witness(f"telling again: {change}")
             if isinstance(change, RestartNodes):
                 self._restart_nodes(change)
@@ -208,3 +209,16 @@ def _joined(swaps: Sequence[Swap]) -> list[Swap]:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
+
+
+def make_row(slurm: Slurm, change: Change) -> None:
+    """Make a change that is no file and tells no daemon: a row of slurmdbd's, or a quota of a file system.
+
+    Raises:
+        SlurmError: Slurm refused it.
+        StorageError: the file system refused it.
+    """
+    if isinstance(change, ChangeStorage):
+        change.carry_out()
+    else:
+        slurm.write.sacctmgr(*change.argv()[1:])

@@ -67,7 +67,7 @@ def _faults(group: GpuGroup, node: Node) -> Iterator[str]:
         yield f"has Gres=gpu:{node.gpus}, not {group.gpus_per_node}"
     elif types:
         yield f"has GPUs of type {' and '.join(sorted(types)) or 'none'}, not {group.gpu_type}"
-    shares = sum(each.count for each in node.gres if each.name == group.sharing)
+    shares = node.shards if group.sharing == "shard" else sum(each.count for each in node.gres if each.name == "mps")
     if shares != group.shards_per_node:
         yield f"has Gres={group.sharing}:{shares}, not {group.shards_per_node}"
     if node.cpus < group.cpus:

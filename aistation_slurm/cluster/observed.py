@@ -11,6 +11,7 @@ from aistation_slurm.cluster import policy
 from aistation_slurm.cluster.effects import Release, release_of
 from aistation_slurm.cluster.files import NAMES
 from aistation_slurm.cluster.site import SiteConf, read_site_conf
+from aistation_slurm.data.quota import Seen
 from aistation_slurm.errors import SpecError
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.marks import MARK
@@ -41,6 +42,8 @@ class Observed:
     nodes: Mapping[str, Node] = field(default_factory=dict)
     partitions: Mapping[str, Partition] = field(default_factory=dict)
     jobs: tuple[Job, ...] = ()
+    storage: tuple[Seen, ...] = ()
+    """What the file systems say that storage quotas are about."""
 
     @property
     def release(self) -> Release:

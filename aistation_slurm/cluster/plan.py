@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,7 +32,8 @@ from aistation_slurm.cluster.keys import advice, lacking, misfits
 from aistation_slurm.cluster.nodes import node_complaints
 from aistation_slurm.cluster.observed import Observed, look
 from aistation_slurm.cluster.refusals import refusals_of
-from aistation_slurm.cluster.site_edits import SiteEdits, wanted_edits
+from aistation_slurm.cluster.site_edits import SiteEdits, shares_to_be, wanted_edits
+from aistation_slurm.cluster.storage import look_at_storage, storage_changes, storage_refusals
 from aistation_slurm.cluster.tell import told
 from aistation_slurm.cluster.touched import Jobs, with_jobs
 from aistation_slurm.cluster.unfinished import with_unfinished
@@ -129,7 +131,7 @@ def make_plan(spec: ClusterSpec, slurm: Slurm, *, conf_dir: Path, gpu_device: st
     if cut_off and not slurm.write.ping():
         hint = f"{cut_off.told()}; the next apply puts Slurm's files back and starts it"
         raise SlurmUnreachable("slurmctld does not answer", hint=hint)
-    observed = look(slurm, conf_dir=conf_dir)
+    observed = replace(look(slurm, conf_dir=conf_dir), storage=look_at_storage(spec))
     last = _last_applied(history)
     made = decide(spec, observed, conf_dir=conf_dir, gpu_device=gpu_device, source=source, last=last)
     notes = (
@@ -166,19 +168,22 @@ def decide(
     """
     wanted, edits = desired(spec), wanted_edits(spec, observed.site, has_lua=observed.has_lua)
     _raise_all([*complaints(spec, observed, edits), *strangers(wanted, observed)], where=str(observed.site.path))
-    kept = gres_to_keep(observed.files.get(GRES), spec, observed.nodes)
+    shares = partial(shares_to_be, observed.site, edits)
+    kept = gres_to_keep(observed.files.get(GRES), spec, observed.nodes, shares=shares)
     texts = wanted_files(spec, gpu_device=gpu_device, source=source, kept_gres=kept)
     changes: list[Change] = [*accounting_changes(wanted, observed)]
     changes += file_changes(spec, observed, edits, texts, conf_dir=conf_dir, source=source)
     changes += told(spec, observed, edits, changes, frozenset(wanted.qos))
+    stored, storage_notes = storage_changes(observed.storage, observed.jobs)
+    changes += stored
     jobs = Jobs(observed.jobs)
     changes = with_jobs(sorted(changes, key=lambda change: change.rank), jobs, observed)
     changes = with_drift(changes, last, observed)
     return Plan(
         changes=tuple(changes),
-        notes=tuple(_notes(spec, observed, edits)),
+        notes=(*_notes(spec, observed, edits), *storage_notes),
         existing=_existing(observed),
-        refusals=tuple(refusals_of(spec, observed, changes, jobs)),
+        refusals=(*refusals_of(spec, observed, changes, jobs), *storage_refusals(changes)),
     )
 
 

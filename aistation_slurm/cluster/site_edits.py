@@ -14,7 +14,7 @@ from aistation_slurm.cluster.conf import Conf, Line, read_conf
 from aistation_slurm.cluster.keys import JOB_SUBMIT, fixed, site_keys
 from aistation_slurm.cluster.lint.nodes import nodes_of
 from aistation_slurm.cluster.site import CONF, SiteConf, is_ours_by_name
-from aistation_slurm.cluster.site_nodes import NodeEdit, node_edits
+from aistation_slurm.cluster.site_nodes import NodeEdit, node_edits, shares_of
 from aistation_slurm.cluster.site_text import SiteText
 from aistation_slurm.errors import SpecError
 from aistation_slurm.spec import ClusterSpec
@@ -133,6 +133,14 @@ class _Editing:
 
     def _leave(self, line: Line, says: str, hint: str) -> None:
         self.by_hand.append(SpecError(says, where=line.where, hint=hint))
+
+
+def shares_to_be(site: SiteConf, edits: SiteEdits) -> dict[str, dict[str, int]]:
+    """Return node -> shares of its GPUs, as the site's files say once they are edited."""
+    if not site.texts:
+        return {}
+    texts = {**site.texts, **{path: file.text() for path, file in edits.files.items()}}
+    return shares_of(without_ours(read_conf(site.path, {**texts, site.path.with_name(CONF): ""})))
 
 
 def without_ours(conf: Conf) -> Conf:

@@ -72,6 +72,23 @@ def node_edits(spec: ClusterSpec, conf: Conf) -> Iterator[NodeEdit]:
             yield NodeEdit(line, tuple(whole), _hindrance(pairs, line.pairs, parts))
 
 
+def shares_of(conf: Conf) -> dict[str, dict[str, int]]:
+    """Return node -> name of shares -> how many of them its NodeName line says."""
+    default = ""
+    found: dict[str, dict[str, int]] = {}
+    for line in conf.of("NodeName"):
+        if line.name.upper() == "DEFAULT":
+            default = line.get("Gres") or default
+            continue
+        try:
+            gres = read_gres(line.get("Gres") or default)
+        except SlurmUnreadable:
+            continue
+        shares = {each.name: each.count for each in gres if each.name in SHARES}
+        found |= dict.fromkeys(names_of(line.name) or (), shares)
+    return found
+
+
 def _hindrance(pairs: Mapping[str, str], own: Mapping[str, str], parts: Mapping[Pairs, list[str]]) -> str:
     if len(parts) > 1 and any("[" in own.get(key, "") or "," in own.get(key, "") for key in _BY_NODE):
         return "only some of its nodes change, and it has values for each of them"

@@ -68,7 +68,8 @@ def _restarted(effect: Effect, observed: Observed) -> str:
 
 
 def _is_away(state: NodeState) -> bool:
-    return state.is_down or state.is_not_responding or state.is_away_on_purpose
+    """True while no slurmd runs there; one whose registration was refused does, whatever else the node is."""
+    return state.is_not_responding or (state.is_away_on_purpose and "INVALID_REG" not in state.words)
 
 
 def _not_in_force(

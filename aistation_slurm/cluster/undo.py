@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from aistation_slurm.cluster.changes import EditLines, RestartNodes, TellController, WriteFile
 from aistation_slurm.cluster.entry import Entry, State
-from aistation_slurm.cluster.execution import Execution
+from aistation_slurm.cluster.execution import Execution, make_row
 from aistation_slurm.cluster.history import end, note_undoing
 from aistation_slurm.cluster.restart import answers
 from aistation_slurm.cluster.target import Target
@@ -50,5 +50,5 @@ def _accounting_back(target: Target, entry: Entry, *, ahead: bool) -> list[str]:
     for change in target.plan(load_spec(path)).changes:
         is_row = not isinstance(change, WriteFile | TellController | RestartNodes)
         if is_row and (change.rank < EditLines.rank or not ahead):
-            target.slurm.write.sacctmgr(*change.argv()[1:])
+            make_row(target.slurm, change)
     return []

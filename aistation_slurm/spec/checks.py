@@ -138,9 +138,16 @@ def _storage(spec: ClusterSpec, path: Path_, quota: Quota) -> Iterator[Problem]:
         text = f"storage: a quota of {'a group' if path[0] == 'groups' else 'the calendar'} can't limit disks"
         yield Problem((*path, "storage"), text, "write it into `quota` at the top, or into a team's")
         return
-    for name in quota.storage:
+    is_team = path[0] == "teams" or path[-1] == "per_team"
+    for name, each in quota.storage.items():
+        here = (*path, "storage", name)
         if name not in spec.storage:
-            yield unknown_name((*path, "storage", name), "file system", name, spec.storage)
+            yield unknown_name(here, "file system", name, spec.storage)
+        elif is_team and spec.storage[name].team_folders is None:
+            hint = f"write it into storage: {name}, such as team_folders: {spec.storage[name].path}/{{team}}"
+            yield Problem(here, f"a team's quota is one of its folder, and {name!r} doesn't say where that is", hint)
+        if 0 in {each.space, each.files}:
+            yield Problem(here, "0 means without end to a file system", "leave it out, or write how much")
 
 
 def _calendar(spec: ClusterSpec) -> Iterator[Problem]:

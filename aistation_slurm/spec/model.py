@@ -256,6 +256,8 @@ class ClusterSpec(Spec):
         From 23.02 on Slurm counts an account's sub-accounts to it in AllowAccounts, before that it doesn't.
         """
         named = set(self.groups[group].teams)
+        if all(team.parent is None for team in self.teams.values()):
+            return tuple(name for name in self.teams if name in named)
         return tuple(name for name in self.teams if name in named or not named.isdisjoint(self.above(name)))
 
     def models(self) -> tuple[Word, ...]:
@@ -268,6 +270,11 @@ class ClusterSpec(Spec):
         return ("gpu", *sorted({"shard", *shared}, reverse=True))
 
     def tres(self) -> tuple[str, ...]:
-        """Return the TRES that Slurm must account for so that quotas see them."""
+        """Return the TRES that Slurm must account for so that quotas of ours see them."""
         gpu, *shared = (f"gres/{each}" for each in self.gres_types())
-        return (gpu, *(f"{gpu}:{each}" for each in self.models()), *shared)
+        groups = self.managed_groups().values()
+        limited = [self.quota, self.calendar.quota, *(group.quota for group in groups)]
+        quotas = [each for both in limited for each in (both.per_user, both.per_team)]
+        quotas += [team.quota for team in self.managed_teams().values()]
+        models = {group.gpu_type for group in groups}.union(*(quota.gpu_types for quota in quotas))
+        return (gpu, *(f"{gpu}:{each}" for each in sorted(models)), *shared)

@@ -37,9 +37,7 @@ class EnvironmentPolicy(Spec):
 class Calendar(Spec):
     """When people are away, and their GPUs may be used by others: jobs of QOS `night` run then, and only then."""
 
-    nights: Clocks | None = Field(
-        None, description="The hours of night, such as `20:00-08:00`; the evening's date counts."
-    )
+    nights: Clocks | None = Field(None, description="The hours of night, such as `20:00-08:00`.")
     weekends: bool = Field(False, description="True if Saturdays and Sundays count too.")
     holidays: Country | None = Field(None, description="The country whose public holidays count, such as `CN`.")
     extra: list[Date] = Field([], description="More days that count as a holiday, such as `[2026-12-24]`.")
@@ -47,7 +45,9 @@ class Calendar(Spec):
         [], description="Saturdays, Sundays and holidays on which people work nevertheless, such as `[2026-10-10]`."
     )
     quota: Quotas = Field(
-        Quotas.model_construct(), description="What a user or a team may have under QOS `night`, over all groups."
+        Quotas.model_construct(),
+        description="What a user or a team may have under QOS `night`, over all groups; it takes the place of every "
+        "other quota, but for how many jobs somebody may have over all groups. Without it, all others hold then too.",
     )
 
     @property
@@ -60,7 +60,9 @@ class EmergencyPolicy(Spec):
     """What an emergency job may do beyond starting first."""
 
     over_quota: bool = Field(
-        False, description="True: what a group's quota allows does not hold for emergency jobs. Else it does."
+        False,
+        description="True: no quota holds for emergency jobs, but for how many jobs somebody may have over all groups. "
+        "Else all do.",
     )
 
 

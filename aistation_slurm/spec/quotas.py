@@ -38,7 +38,11 @@ class Quota(Spec):
     gpu: Count | None = Field(
         None, description="Whole GPUs of any model. CPUs and memory follow from it where they are left out."
     )
-    gpu_types: dict[Word, Count] = Field({}, description="Whole GPUs of one model, such as `{v100: 8, p100: 16}`.")
+    gpu_types: dict[Word, Count] = Field(
+        {},
+        description="Whole GPUs of one model, such as `{v100: 8, p100: 16}`. A team's own, and one of a model that "
+        "several groups have, is held against requests that name the model.",
+    )
     shards: Count | None = Field(None, description="Shares of GPUs, in groups that share them.")
     cpu: Count | None = Field(None, description="CPUs.")
     memory: Memory | None = Field(None, description="Memory, such as `512G`.")
@@ -70,3 +74,6 @@ class Quotas(Spec):
 
     per_user: Quota = Field(Quota.model_construct(), description="What one user may have.")
     per_team: Quota = Field(Quota.model_construct(), description="What all members of one team may have together.")
+
+    def __bool__(self) -> bool:
+        return bool(self.per_user or self.per_team)

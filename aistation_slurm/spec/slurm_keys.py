@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from aistation_slurm.spec.base import Spec
+from aistation_slurm.spec.disks import ProjectIds, TeamFolders, read_project_ids
 from aistation_slurm.spec.types import AbsolutePath, NodeList, Word, Words
 
 
@@ -70,3 +71,14 @@ class FileSystem(Spec):
     backend: Literal["auto", "ext4", "xfs", "lustre", "beegfs"] = Field(
         "auto", description="What it is; `auto` looks at what is mounted there."
     )
+    team_folders: TeamFolders | None = Field(
+        None,
+        description="Where each team's folder is, such as `/data/{team}`; quotas of teams hold for it and all below.",
+    )
+    project_ids: ProjectIds = Field(
+        "10000-19999", description="The numbers that such folders get where they have none (ext4, XFS, Lustre)."
+    )
+
+    def projects(self) -> range:
+        """Return the numbers that teams' folders may get."""
+        return read_project_ids(self.project_ids)

@@ -19,7 +19,7 @@ def suspicions(spec: ClusterSpec) -> Iterator[Problem]:
     yield from _parents(spec)
     if spec.calendar.workdays and not (spec.calendar.weekends or spec.calendar.holidays or spec.calendar.extra):
         yield Problem(("calendar", "workdays"), "workdays change nothing where neither weekends nor holidays count")
-    if (spec.calendar.quota.per_user or spec.calendar.quota.per_team) and not spec.calendar.has_nights:
+    if spec.calendar.quota and not spec.calendar.has_nights:
         text = "the quota of QOS night changes nothing where no night is named"
         yield Problem(("calendar", "quota"), text, 'say nights: "20:00-08:00", weekends or holidays')
 
@@ -37,8 +37,14 @@ def _folded(spec: ClusterSpec) -> Iterator[Problem]:
 
 def _several_teams(spec: ClusterSpec) -> Iterator[Problem]:
     limit = spec.quota.per_user
-    for user in spec.users() if limit.gpu is not None or limit.gpu_types else ():
-        if len(teams := spec.teams_of(user)) > 1:
+    if limit.gpu is None and not limit.gpu_types:
+        return
+    found: dict[str, list[str]] = {}
+    for name, team in spec.teams.items():
+        for user in team.members:
+            found.setdefault(user, []).append(name)
+    for user, teams in sorted(found.items()):
+        if len(teams) > 1:
             path = ("teams", teams[-1], "members", spec.teams[teams[-1]].members.index(user))
             yield Problem(path, f"{user} is in {' and '.join(teams)}: the user's quota holds in each of them by itself")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aistation_slurm.cluster import imported, load
 from aistation_slurm.errors import SpecError
 from aistation_slurm.slurm.connect import Slurm
-from aistation_slurm.slurm.model import Association, Limits, Node, Partition, Qos
+from aistation_slurm.slurm.model import Account, Association, Limits, Node, Partition, Qos
 from aistation_slurm.slurm.states import NodeState
 from aistation_slurm.slurm.tres import Gres
 
@@ -37,6 +37,10 @@ class Site:
 
     def associations(self, cluster: str | None = None) -> list[Association]:
         return self.found_associations
+
+    def accounts(self) -> list[Account]:
+        names = dict.fromkeys(each.account for each in self.found_associations)
+        return [Account(name=name, description="the site's") for name in names]
 
     def qos(self) -> list[Qos]:
         return self.found_qos
@@ -84,11 +88,11 @@ def test_what_can_not_be_said_stands_in_the_comments(read):
         a_node("g-2"),
         a_node("odd-1", gpu="a100"),
         a_node("cpu-1", gpus=0),
-        a_node("m-1", memory=1),
+        a_node("m-1", memory=0),
     ]
     partitions = [
         Partition(name="gpu", nodes="g-[1-2],odd-1"),
-        Partition(name="every", nodes="g-[1-2],odd-1,cpu-1,m-1"),
+        Partition(name="every", nodes="g-[1-2],odd-1,cpu-1"),
         Partition(name="cpu", nodes="cpu-1"),
         Partition(name="small", nodes="m-1"),
     ]
@@ -96,10 +100,10 @@ def test_what_can_not_be_said_stands_in_the_comments(read):
     spec, text = read(Site("station", nodes, partitions, accounts))
     assert list(spec.groups) == ["gpu"]
     assert "# Left out: odd-1 of partition gpu: GPUs of another kind than its other nodes" in text
-    assert "# Left out: partition every: its nodes are in another group already" in text
-    assert "RealMemory=1: does its slurm.conf say what it has?" in text
+    assert "# Left out: partition every: its nodes are in group gpu already" in text
+    assert "RealMemory=0: does its slurm.conf say what it has?" in text
     assert "# Left out: account Wörter: its name can't be a team's" in text
-    assert "# Left out: user DOMAIN\\ann of account robot: no Unix name" in text
+    assert "# Left out: users DOMAIN\\ann of account robot: no Unix names" in text
 
 
 def test_a_slurm_without_gpus_is_told_so():

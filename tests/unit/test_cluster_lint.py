@@ -86,7 +86,8 @@ def test_nothing_is_found_in_what_we_write_for_the_examples(example):
     spec = load_spec(example)
     texts = wanted_files(spec, gpu_device="/dev/nvidia", source="cluster.yaml")
     nodes = "\n".join(node_line(group, group.node_names()) for group in spec.groups.values())
-    site = f"ClusterName={spec.cluster}\nSlurmctldHost=head\nGresTypes=gpu,shard\n{nodes}\nInclude aistation.conf\n"
+    keys = f"ClusterName={spec.cluster}\nSlurmctldHost=head\nGresTypes={','.join(spec.gres_types())}\n"
+    site = f"{keys}{nodes}\nInclude aistation.conf\n"
     paths = {CONF: site} | {ETC / name: text for name, text in texts.items()}
     assert lint(Files(read_conf(CONF, paths), read_conf(ETC / "gres.conf", paths))) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -62,7 +63,7 @@ def nodes_of(spec: ClusterSpec) -> list[Node]:
             memory=group.memory,
             gres=(
                 Gres(name="gpu", type=group.gpu_type, count=group.gpus_per_node),
-                *([Gres(name="shard", count=group.shards_per_node)] if group.shards_per_node else []),
+                *([Gres(name=group.sharing, count=group.shards_per_node)] if group.shards_per_node else []),
             ),
         )
         for group in spec.groups.values()
@@ -74,7 +75,7 @@ def plan_of(spec: ClusterSpec, observed: Observed) -> Plan:
     return decide(spec, observed, conf_dir=ETC, gpu_device="/dev/nvidia", source="/etc/aistation/cluster.yaml")
 
 
-def after(plan: Plan, spec: ClusterSpec, observed: Observed) -> Observed:  # noqa: PLR0912  one case for each kind
+def after(plan: Plan, spec: ClusterSpec, observed: Observed) -> Observed:  # noqa: PLR0912, PLR0915  one case for each kind
     """Return the Slurm once the plan was carried out, its changes taken in their order."""
     qos, accounts = dict(observed.qos), dict(observed.accounts)
     users, rows, files = dict(observed.users), dict(observed.associations), dict(observed.files)
@@ -99,7 +100,16 @@ def after(plan: Plan, spec: ClusterSpec, observed: Observed) -> Observed:  # noq
                 for user in change.users or ("",):
                     old = rows[change.account, user]
                     kept = (set(old.qos) | set(change.rights.give)) - set(change.rights.take)
-                    rows[change.account, user] = row(change.account, user, tuple(kept), change.new)
+                    rows[change.account, user] = row(change.account, user, tuple(kept), change.new, was=old)
+            case c.MoveAccounts():
+                for name in change.names:
+                    assert change.parent == "root" or change.parent in accounts, "below an account that is not there"
+                    assert name not in [change.parent, *above(rows, change.parent)], "slurmdbd takes no circle"
+                    rows[name, ""] = replace(rows[name, ""], parent=change.parent)
+            case c.AddCoordinators() | c.RemoveCoordinators():
+                for name in change.accounts:
+                    assert set(change.users) <= users.keys(), "a coordinator before the user"
+                    accounts[name] = coordinated(accounts[name], change)
             case c.SetDefaultAccount():
                 users |= {user: User(name=user, default_account=change.account) for user in change.users}
             case c.WriteFile():
@@ -112,8 +122,8 @@ def after(plan: Plan, spec: ClusterSpec, observed: Observed) -> Observed:  # noq
                         name=name,
                         nodes=group.nodes,
                         qos=partition_qos(name),
-                        allow_qos=job_qos(group),
-                        allow_accounts=tuple(group.teams),
+                        allow_qos=job_qos(group, has_nights=spec.calendar.has_nights),
+                        allow_accounts=spec.allowed_teams(name),
                         max_time=group.max_time,
                         default_time=group.default_time,
                     )
@@ -131,6 +141,8 @@ def after(plan: Plan, spec: ClusterSpec, observed: Observed) -> Observed:  # noq
             case c.DeleteAccounts():
                 for name in change.names:
                     assert not [user for account, user in rows if account == name and user]
+                    left = {account for account, _ in rows} - set(change.names)
+                    assert not [each for each in left if name in above(rows, each)], "it takes along all below it"
                     del rows[name, ""], accounts[name]
             case c.DeleteQos():
                 assert not {each.qos for each in partitions.values()} & set(change.names)
@@ -166,11 +178,27 @@ def number(values: dict[str, str], key: str) -> int | None:
     return int(values[key]) if key in values else None
 
 
-def row(account: str, user: str, qos: tuple[str, ...], limits: dict[str, str]) -> Association:
+def above(rows: Mapping[tuple[str, str], Association], account: str) -> Iterator[str]:
+    """Yield the accounts above this one."""
+    while (account := rows[account, ""].parent if (account, "") in rows else "root") != "root":
+        yield account
+
+
+def coordinated(account: Account, change: c.AddCoordinators | c.RemoveCoordinators) -> Account:
+    have, who = set(account.coordinators), set(change.users)
+    assert isinstance(change, c.AddCoordinators) or who <= have, "nobody to take"
+    return replace(account, coordinators=tuple(have | who if isinstance(change, c.AddCoordinators) else have - who))
+
+
+def row(
+    account: str, user: str, qos: tuple[str, ...], limits: dict[str, str], was: Association | None = None
+) -> Association:  # fmt: skip
     return Association(
         cluster="station",
         account=account,
         user=user,
+        parent="" if user else limits.get("Parent", was.parent if was else "root"),
+        share=int(limits.get("Fairshare", 1)),
         qos=qos,
         limits=Limits(
             grp_tres=read_tres(limits.get("GrpTRES", "")),
@@ -198,7 +226,7 @@ def test_planning_twice_gives_the_same_plan_and_changes_nothing(six_teams):
     first, second = plan_of(six_teams, observed), plan_of(six_teams, observed)
     assert first == second
     assert first.checksum == second.checksum
-    assert first.counts == {"create": 7 + 6 + 120 + 1 + len(policy.NAMES), "update": 2, "delete": 0}
+    assert first.counts == {"create": 8 + 6 + 120 + 1 + len(policy.NAMES), "update": 3, "delete": 0}
 
 
 def test_a_plan_right_after_apply_is_empty(six_teams):
@@ -371,7 +399,7 @@ def test_a_plan_that_takes_too_much_away_refuses_itself(six_teams):
     one = changed(six_teams, teams={"robot": six_teams.teams["robot"]}, groups=without_teams(six_teams))
     plan = plan_of(one, applied(six_teams))
     assert plan.counts["delete"] == 105
-    with pytest.raises(UnsafePlan, match="105 of 133 accounts, users and QOS would be deleted"):
+    with pytest.raises(UnsafePlan, match="105 of 134 accounts, users and QOS would be deleted"):
         plan.raise_if_unsafe()
     plan.raise_if_unsafe(force=True)
 

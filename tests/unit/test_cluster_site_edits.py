@@ -145,6 +145,15 @@ def test_what_nobody_needs_any_more_is_as_the_site_wrote_it(tmp_path):
     assert "- line 6  SelectType=select/cons_tres" in lines
 
 
+def test_what_is_kept_for_a_node_that_leaves_has_the_shares_of_its_own_line(tmp_path):
+    few = PLAIN.replace("gpu:gtx1080ti:2\n", "gpu:gtx1080ti:2,shard:4\n")
+    carried_out(plan_in(tmp_path, written(tmp_path, few)))
+    assert "NodeName=dev-01 Name=shard Count=8\n" in (tmp_path / "gres.conf").read_text()
+    carried_out(plan_in(tmp_path, looked(tmp_path), left_to_the_site(SMALL)))
+    assert read_exactly(tmp_path / "slurm.conf") == few
+    assert "NodeName=dev-01 Name=shard Count=4\n" in (tmp_path / "gres.conf").read_text()
+
+
 def test_a_ratio_that_changes_changes_the_line_and_keeps_what_the_site_had(tmp_path):
     carried_out(plan_in(tmp_path, written(tmp_path, PLAIN)))
     group = SMALL.groups["dev"].model_copy(update={"shards_per_gpu": 2})

@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from aistation_slurm.errors import SpecError, SpecErrors, UnknownNameError
-from aistation_slurm.spec import ClusterSpec, load_spec
+from aistation_slurm.spec import ClusterSpec, Spec, load_spec
 from aistation_slurm.spec.reference import reference_page
 from tests.unit.bad_cluster_files import GOOD
 
@@ -54,6 +54,12 @@ def test_every_example_is_right(name):
 def test_eight_machines_are_eight_machines_in_three_groups():
     spec = load_spec(EXAMPLES / "eight-machines.yaml")
     assert (len(spec.groups), spec.total_nodes) == (3, 8)
+
+
+def test_one_example_shows_every_key_that_there_is():
+    text = (EXAMPLES / "everything.yaml").read_text()
+    missing = {key for model in Spec.__subclasses__() for key in model.model_fields if f"{key}:" not in text}
+    assert missing == set()
 
 
 def test_a_group_takes_from_the_defaults_what_it_does_not_say(write):

@@ -56,8 +56,8 @@ class Node:
     def shards(self) -> int:
         """How many shares of GPUs the node has.
 
-        CfgTRES where Gres says less: of a node with shares in use a slurmctld that was started anew says `shard:0`, until
-        the node's slurmd registers some seconds later (seen on 22.05.8).
+        CfgTRES where Gres says less: of a node with shares in use a slurmctld that was started anew says `shard:0`,
+        until the node's slurmd registers some seconds later (seen on 22.05.8).
         """
         return max(sum(each.count for each in self.gres if each.name == "shard"), self.tres.get("gres/shard", 0))
 

@@ -1,0 +1,1 @@
+"""Data: what people may store, and where."""

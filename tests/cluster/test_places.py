@@ -71,3 +71,4 @@ def test_an_apply_reaches_every_host_or_changes_nothing(station, site, tmp_path)
     checked = json.loads(aistation(station, "node", "files", "--check", "--json").stdout)
     assert checked["differing"] == []
     assert set(checked["seen"]["files"]) == {first.address, second.address}
+    assert "slurmctld knows no node nosuch" in aistation(station, "node", "files", "--restart", "nosuch", code=1).stderr

@@ -29,20 +29,22 @@ local function write_memory(mib)
   return mib % 1024 == 0 and whole(mib / 1024) .. "G" or whole(mib) .. "M"
 end
 
--- Each quota that holds for the job: what it is, for whom, of what. QOS `night` has its own instead of the group's;
--- an emergency job may be let over the group's.
+-- Each quota that holds for the job: what it is, for whom, of what. QOS `night` may have its own instead of all
+-- others, and an emergency job may be let over all.
 local function each_quota(r, names, take)
-  local is_night = r.qos == "night" and policy.night ~= nil
-  local is_free = r.qos == "emergency" and policy.over_quota
+  if r.qos == "emergency" and policy.over_quota then return end
   for _, name in ipairs(names) do
     local group = policy.groups[name]
-    local ours = is_night and policy.night or group
-    if not is_free then
-      take(ours.user, "a user", is_night and "at night" or "of " .. name, group.gpu_type)
-      take(ours.team, "a team", is_night and "at night" or "of " .. name, group.gpu_type)
+    if r.qos == "night" and policy.night then
+      take(policy.night.user, "a user", "at night", group.gpu_type)
+      take(policy.night.team, "a team", "at night", group.gpu_type)
+    else
+      take(group.user, "a user", "of " .. name, group.gpu_type)
+      take(group.team, "a team", "of " .. name, group.gpu_type)
+      take(policy.user, "a user", "in all", group.gpu_type)
     end
-    take(policy.user, "a user", "in all", group.gpu_type)
   end
+  if r.qos == "night" and policy.night then return end
   local team, seen = r.account, 0
   while team and policy.teams[team] and seen < 100 do
     for _, name in ipairs(names) do
@@ -70,13 +72,20 @@ end
 
 local PER_NODE_CAPS = { "gpus", "cpus", "memory", "shards" }
 
+local function shares_in(group, r)
+  return r.wants_share == (group.sharing or "shard") and group.shards or 0
+end
+
 local function caps_of(r, names)
   local caps = { nodes = NONE, gpus = NONE, cpus = NONE, memory = NONE, shards = NONE, whole = 0 }
   for _, name in ipairs(names) do
     local group = policy.groups[name]
-    caps.nodes = lower(caps.nodes, group.nodes, "%s has no more", name)
+    local nodes = group.nodes - (r.without_nodes and request.common_nodes(group.names, r.without_nodes) or 0)
+    caps.nodes = lower(caps.nodes, nodes, nodes < group.nodes and "%s has no others" or "%s has no more", name)
     caps.whole = math.max(caps.whole, group.gpus)
-    for _, what in ipairs(PER_NODE_CAPS) do caps[what] = lower(caps[what], group[what], NO_MORE, name) end
+    for _, what in ipairs(PER_NODE_CAPS) do
+      caps[what] = lower(caps[what], what == "shards" and shares_in(group, r) or group[what], NO_MORE, name)
+    end
   end
   if r.qos == "development" then
     for _, what in ipairs(PER_NODE_CAPS) do caps[what] = lower(caps[what], policy.development[what], ENVIRONMENT) end
@@ -124,10 +133,10 @@ local function keep_most_nodes_within(r, limit)
 end
 
 -- The tasks of a job that gets more nodes, or fewer: as many in all, at least one on each node.
-local function spread_tasks(r, before, nodes)
+local function spread_tasks(r, before, nodes, caps)
   local each, all = r.sizes.ntasks_per_node, r.sizes.num_tasks
   if each and each > 0 then
-    local fits = up(each * before / nodes)
+    local fits = math.min(up(each * before / nodes), math.max(each, caps.cpus.count))
     if fits ~= each then
       change(r, "ntasks_per_node", each, fits, "as many in all", "--ntasks-per-node")
       resize(r, "ntasks_per_node", fits)
@@ -171,7 +180,7 @@ local function respread(r, caps, quota, before, limit)
   if job then recount(r, PER_JOB, "gpu", nodes * fits) end
   keep_nodes_within(r, nodes)
   if nodes ~= before then resize(r, "max_nodes", nodes) end  -- on more there would be more GPUs in all
-  spread_tasks(r, before, nodes)
+  spread_tasks(r, before, nodes, caps)
   return true
 end
 
@@ -203,7 +212,7 @@ local function fit_per_job(r, caps, quota)
     local more = nodes > least and ("so that there are %s GPUs in all"):format(whole(fits))
     change(r, "nodes", least, nodes, more or (least > most and reason(caps.nodes) or "a GPU on each"), "--nodes")
     keep_nodes_within(r, nodes)
-    spread_tasks(r, least, nodes)
+    spread_tasks(r, least, nodes, caps)
   end
   keep_most_nodes_within(r, caps.nodes)
   return true
@@ -296,7 +305,7 @@ local function fit_gpus(r, names, caps)
   local quota = quota_of(r, names, "gpus", "GPUs")
   if fit_places(r, caps, quota) then return true end
   local named = r.named_nodes and r.named_nodes > 1 and ("it names %d nodes"):format(r.named_nodes)
-  r.why_not = named or reason(quota) or reason(caps.gpus)
+  r.why_not = named or reason(quota.count and quota.count < caps.gpus.count and quota or caps.gpus)
   return false
 end
 
@@ -334,22 +343,23 @@ local function clamp_per_gpu(r, list, most, what, why, option, write)
   recount(r, list, "gpu", most)
 end
 
--- How many GPUs a node has to give to the job, as far as that is certain.
-local function gpus_on_node(r)
-  local node, job, task = r.lists[PER_NODE].gpu, r.lists[PER_JOB].gpu, r.lists[PER_TASK].gpu
-  if node then return node.count end
-  if job then
-    local nodes = r.sizes.max_nodes or 0
-    return nodes > 0 and up(job.count / nodes) or 1
-  end
-  return task and task.count * math.max(1, r.sizes.ntasks_per_node or 1) or 1
+-- The most nodes that it may be spread over.
+local function most_nodes(r, caps)
+  local nodes = r.sizes.max_nodes or 0
+  return math.max(1, nodes > 0 and math.min(nodes, caps.nodes.count) or caps.nodes.count)
 end
 
 -- Tasks that a node must take, however well they are spread.
 local function tasks_on_node(r, caps)
-  local nodes = r.sizes.max_nodes or 0
-  nodes = nodes > 0 and math.min(nodes, caps.nodes.count) or caps.nodes.count
-  return math.max(1, r.sizes.ntasks_per_node or 1, up((r.sizes.num_tasks or 1) / math.max(1, nodes)))
+  return math.max(1, r.sizes.ntasks_per_node or 1, up((r.sizes.num_tasks or 1) / most_nodes(r, caps)))
+end
+
+-- GPUs that a node must give, however well they are spread.
+local function gpus_on_node(r, caps)
+  local node, job, task = r.lists[PER_NODE].gpu, r.lists[PER_JOB].gpu, r.lists[PER_TASK].gpu
+  if node then return node.count end
+  if job then return up(job.count / most_nodes(r, caps)) end
+  return task and task.count * tasks_on_node(r, caps) or 1
 end
 
 local function gpus_in_all(r)
@@ -363,6 +373,8 @@ local function fit_tasks(r, caps, quota)
   local on_node = share(caps.cpus, quota, nodes_of(r))
   clamp(r, "ntasks_per_node", on_node.count, "ntasks_per_node", reason(on_node), "--ntasks-per-node")
   local room = share({ count = caps.nodes.count * caps.cpus.count, words = reason(caps.nodes) }, quota, 1)
+  local each_node = r.sizes.ntasks_per_node
+  if r.set.ntasks_per_node then room = lower(room, each_node * most_nodes(r, caps), reason(on_node)) end
   if r.task_gpus == nil then clamp(r, "num_tasks", room.count, "ntasks", reason(room), "--ntasks") end
   local tasks = r.sizes.num_tasks or math.max(1, r.sizes.ntasks_per_node or 1) * nodes_of(r)
   local each = { count = math.max(1, math.floor(caps.cpus.count / tasks_on_node(r, caps))), words = reason(caps.cpus) }
@@ -388,9 +400,15 @@ local function fit_cpus(r, caps, gpus, quota)
 end
 
 -- A job that doesn't say how many CPUs a task has gets those that go with its GPUs (DefCpuPerGPU).
-local function fit_memory(r, memory, gpus, cpus_of_gpu)
+local function fit_memory(r, caps, quota, gpus, cpus_of_gpu)
+  local memory = share(caps.memory, quota, nodes_of(r))
   local sizes, tasks = r.sizes, math.max(1, r.sizes.ntasks_per_node or 1)
   clamp(r, "min_mem_per_node", memory.count, "memory_per_node", reason(memory), "--mem", write_memory)
+  if sizes.min_mem_per_node == 0 and memory.count < caps.memory.count then  -- --mem=0 is all that the node has
+    local function write(mib) return mib == 0 and "all" or write_memory(mib) end
+    change(r, "memory_per_node", 0, memory.count, reason(memory), "--mem", write)
+    resize(r, "min_mem_per_node", memory.count)
+  end
   local with_gpus = (r.lists.cpus_per_tres.gpu and r.lists.cpus_per_tres.gpu.count or cpus_of_gpu) * gpus
   local busy = sizes.cpus_per_task and sizes.cpus_per_task * tasks or math.max(tasks, with_gpus)
   local each = math.floor(memory.count / math.max(1, sizes.pn_min_cpus or 1, busy))
@@ -405,10 +423,11 @@ local function fit(r, names)
   if not fit_alone(r, names, caps) then return false end
   if not (r.wants_gpu or r.wants_share) then return true end
   if not (fit_gpus(r, names, caps) and fit_shares(r, names, caps)) then return false end
-  local gpus = math.max(1, math.min(gpus_on_node(r), caps.cpus.count, caps.memory.count))
+  local gpus = math.max(1, math.min(gpus_on_node(r, caps), caps.cpus.count, caps.memory.count))
   fit_cpus(r, caps, gpus, quota_of(r, names, "cpus", "CPUs"))
-  local memory = share(caps.memory, quota_of(r, names, "memory", "memory", write_memory), nodes_of(r))
-  fit_memory(r, memory, gpus, r.wants_gpu and math.floor(caps.cpus.count / math.max(1, caps.gpus.count)) or 0)
+  local quota = quota_of(r, names, "memory", "memory", write_memory)
+  local cpus_of_gpu = r.wants_gpu and math.floor(caps.cpus.count / math.max(1, caps.gpus.count)) or 0
+  fit_memory(r, caps, quota, gpus, cpus_of_gpu)
   return true
 end
 

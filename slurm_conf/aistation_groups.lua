@@ -58,12 +58,16 @@ local function named(r)
 end
 
 -- GPUs that are not shared first, and groups for training, before others; otherwise the file's order.
+local function cost_of(r, name)
+  local group = policy.groups[name]
+  local cost = (name == policy.default_group and 0 or 1) + (group.use == "development" and 4 or 0)
+  return (not r.wants_share and group.shards > 0) and cost + 2 or cost
+end
+
 local function best_of(r, names)
   local best, rank
   for _, name in ipairs(names) do
-    local group = policy.groups[name]
-    local cost = (name == policy.default_group and 0 or 1) + (group.use == "development" and 4 or 0)
-    if not r.wants_share and group.shards > 0 then cost = cost + 2 end
+    local cost = cost_of(r, name)
     if best == nil or cost < rank then best, rank = name, cost end
   end
   return best
@@ -89,15 +93,36 @@ local function tell_of_types(r, partitions)
   return nil
 end
 
+-- The groups that have what it asks for; those of them that are open to its team; those that are for such jobs.
+local function sort_out(r)
+  local fitting, allowed, suiting = {}, {}, {}
+  for _, name in ipairs(policy.order) do
+    local group = policy.groups[name]
+    if has_it(r, group) then
+      fitting[#fitting + 1] = name
+      if may_use(r.account, group) then
+        allowed[#allowed + 1] = name
+        if suits(r, group) then suiting[#suiting + 1] = name end
+      end
+    end
+  end
+  return fitting, allowed, suiting
+end
+
+-- True where no other group can be better than the default one.
+local function is_default_best(r)
+  local group = policy.groups[policy.default_group]
+  if group == nil or cost_of(r, policy.default_group) > 0 then return false end
+  return has_it(r, group) and may_use(r.account, group) and suits(r, group)
+end
+
 -- The group for a job that names none, and why; nil where that is not for us to say.
 local function chosen(r, partitions)
   if policy.default_group == nil and r.kind == nil and site_has_default(partitions) then return nil end
-  local function is_open(group) return has_it(r, group) and may_use(r.account, group) end
-  local fitting = names_where(function(group) return has_it(r, group) end)
+  if is_default_best(r) then return { policy.default_group } end
+  local fitting, allowed, suiting = sort_out(r)
   if #fitting == 0 then return tell_of_types(r, partitions) end
-  local allowed = names_where(is_open)
   if #allowed == 0 then return not_allowed(r, fitting) end
-  local suiting = names_where(function(group) return is_open(group) and suits(r, group) end)
   local name = best_of(r, #suiting > 0 and suiting or allowed)
   if name ~= policy.default_group then
     r.chosen = name

@@ -11,7 +11,7 @@ local SIZES = { "min_nodes", "max_nodes", "num_tasks", "ntasks_per_node", "ntask
 local RECORDED = { min_nodes = true, max_nodes = true, min_mem_per_node = true, min_mem_per_cpu = true,
                    pn_min_cpus = true }
 local COUNTED = { gpu = true, shard = true, mps = true }
-local SHARES = { "shard", "mps" }
+local LONG = 10000  -- a list of nodes as long as that is not looked into
 
 local function whole(number) return string.format("%.0f", number) end
 
@@ -66,16 +66,40 @@ local function write_list(list)
   return table.concat(words, ",")
 end
 
--- How many nodes a list such as `v100-[01-03,07],p100-01` names; more brackets in one name: at least these.
-local function count_nodes(list)
-  local count = 0
-  for name, ranges in (list .. ","):gmatch("([^,%[]+)(%b[])[^,]*,") do
-    for each in ranges:sub(2, -2):gmatch("[^,]+") do
-      local first, last = each:match("^(%d+)%-(%d+)$")
-      count = count + (first and math.max(0, last - first + 1) or 1)
+-- Lists of nodes ------------------------------------------------------------------------------------------------
+
+-- `v100-[01-03,07],p100-01` as ranges of numbers, each with what stands before them.
+local function read_nodes(list)
+  local found = {}
+  local function take(head, ranges)
+    for each in ranges:gmatch("[^,]+") do
+      local first, last = each:match("^(%d+)%-?(%d*)$")
+      local low = tonumber(first) or 0
+      found[#found + 1] = { head = head, low = low, high = math.max(low, tonumber(last) or low) }
     end
   end
-  for _ in list:gsub("[^,%[]*%b[][^,]*", ""):gmatch("[^,]+") do count = count + 1 end
+  for head, ranges in (list .. ","):gmatch("([^,%[]+)%[([^%]]*)%][^,]*,") do take(head, ranges) end
+  for name in list:gsub("[^,%[]*%b[][^,]*", ""):gmatch("[^,%s]+") do
+    local head, number = name:match("^(.-)(%d*)$")
+    take(head, number ~= "" and number or "0")
+  end
+  return found
+end
+
+local function count_nodes(list)
+  local count = 0
+  for _, each in ipairs(read_nodes(list)) do count = count + each.high - each.low + 1 end
+  return count
+end
+
+-- How many nodes are in both lists.
+local function common_nodes(list, other)
+  local count, others = 0, read_nodes(other)
+  for _, a in ipairs(read_nodes(list)) do
+    for _, b in ipairs(others) do
+      if a.head == b.head then count = count + math.max(0, math.min(a.high, b.high) - math.max(a.low, b.low) + 1) end
+    end
+  end
   return count
 end
 
@@ -96,8 +120,9 @@ local function read_sizes(r)
   end
   r.task_gpus = gpus_of_tasks(r)
   r.wants_gpu = r.wants_gpu or r.task_gpus ~= nil
-  local named = text(job.req_nodes)
-  if named and #named < 10000 then r.named_nodes = count_nodes(named) end
+  local named, without = text(job.req_nodes), text(job.exc_nodes)
+  if named and #named < LONG then r.named_nodes = count_nodes(named) end
+  if without and #without < LONG then r.without_nodes = without end
   if r.named_nodes and r.named_nodes > (r.sizes.min_nodes or 0) then r.sizes.min_nodes = r.named_nodes end
 end
 
@@ -160,5 +185,5 @@ local function recount(r, place, name, count)
 end
 
 return { new = new_request, is_resized = is_resized, change = change, clamp = clamp, resize = resize,
-         recount = recount, given = given, text = text, whole = whole, places = PLACES, shares = SHARES,
-         read_list = read_list, write_list = write_list, count_nodes = count_nodes }
+         recount = recount, given = given, text = text, whole = whole, places = PLACES,
+         count_nodes = count_nodes, common_nodes = common_nodes }

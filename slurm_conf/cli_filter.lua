@@ -40,7 +40,7 @@ local function job_of(asked, user, team)
   local cpus, memory = tonumber(asked["cpus-per-gpu"]), megabytes(asked["mem-per-gpu"])
   return {
     user_name = user, account = asked.account or team, partition = asked.partition, qos = asked.qos,
-    req_nodes = asked.nodelist, shared = ALONE[asked.exclusive],
+    req_nodes = asked.nodelist, exc_nodes = asked.exclude, shared = ALONE[asked.exclusive],
     tres_per_node = per_node(asked), tres_per_job = of_gpus(asked.gpus),
     tres_per_task = of_gpus(asked["gpus-per-task"]), tres_per_socket = of_gpus(asked["gpus-per-socket"]),
     cpus_per_tres = cpus and PREFIX .. cpus, mem_per_tres = memory and PREFIX .. ("%.0f"):format(memory),

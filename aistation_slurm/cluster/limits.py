@@ -63,15 +63,21 @@ def _most(quota: Quota, groups: Iterable[GpuGroup], what: str) -> int | None:
     return most
 
 
-def group_limits(group: GpuGroup, total: Quotas | None = None) -> Values:
-    """Return the limits of the group's partition QOS; `total` are the quotas over all groups.
+def group_quotas(group: GpuGroup, total: Quotas) -> Quotas:
+    """Return what a user and a team may have of the group; `total` are the quotas over all groups.
 
     slurmctld sees a limit on one model only in requests that name it. A group has one model: here such a limit, of the
     group or of all groups, is one on GPUs of any model, and nobody gets round it.
     """
-    user, team = group.quota.per_user, group.quota.per_team
-    user = _untyped(user, group.gpu_type, total.per_user if total else user)
-    team = _untyped(team, group.gpu_type, total.per_team if total else team)
+    user = _untyped(group.quota.per_user, group.gpu_type, total.per_user)
+    team = _untyped(group.quota.per_team, group.gpu_type, total.per_team)
+    return group.quota.model_copy(update={"per_user": user, "per_team": team})
+
+
+def group_limits(group: GpuGroup, total: Quotas) -> Values:
+    """Return the limits of the group's partition QOS; `total` are the quotas over all groups."""
+    quotas = group_quotas(group, total)
+    user, team = quotas.per_user, quotas.per_team
     return said(
         MaxTRESPerUser=write_tres(tres_of(user, [group])),
         MaxTRESPerAccount=write_tres(tres_of(team, [group])),

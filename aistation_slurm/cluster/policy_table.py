@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from aistation_slurm.cluster.limits import development_limits, group_limits, team_limits, user_limits
+from aistation_slurm.cluster.limits import development_limits, group_limits, group_quotas, team_limits, user_limits
 from aistation_slurm.render import printable
 from aistation_slurm.slurm.tres import read_tres
 from aistation_slurm.spec import ClusterSpec, GpuGroup, Quota, Quotas
@@ -66,21 +66,22 @@ def lua_value(value: Lua) -> str:
 
 
 def _group(spec: ClusterSpec, name: str, group: GpuGroup) -> Lua:
-    limits = group_limits(group)
+    limits, quotas = group_limits(group, spec.quota), group_quotas(group, spec.quota)
     # NVIDIA's service shares one GPU of a node among the jobs of one user: a job can't have shares of two.
     shares = group.shards_per_gpu if group.sharing == "mps" and group.shards_per_gpu > 1 else group.shards_per_node
     return {
         "gpu_type": group.gpu_type,
         "use": group.use,
         "nodes": len(group.node_names()),
+        "names": group.nodes,
         "gpus": group.gpus_per_node,
         "cpus": group.cpus,
         "memory": group.memory,
         "shards": shares,
         "sharing": group.sharing if group.sharing != "shard" and shares else None,
         "teams": dict.fromkeys(spec.allowed_teams(name), True) if group.teams else None,
-        "user": _quota(group.quota.per_user, limits.get("MaxTRESPerUser", "")),
-        "team": _quota(group.quota.per_team, limits.get("MaxTRESPerAccount", "")),
+        "user": _quota(quotas.per_user, limits.get("MaxTRESPerUser", "")),
+        "team": _quota(quotas.per_team, limits.get("MaxTRESPerAccount", "")),
     }
 
 
@@ -118,7 +119,7 @@ def _development(spec: ClusterSpec) -> Lua:
     tres = read_tres(development_limits(spec)["MaxTRESPerJob"])
     names = {"gpus": "gres/gpu", "shards": "gres/shard", "cpus": "cpu", "memory": "mem"}
     limits: dict[str, Lua] = {key: tres[name] for key, name in names.items() if name in tres}
-    return limits
+    return {**limits, "shards": tres.get("gres/shard", tres.get("gres/mps"))}
 
 
 def _users(spec: ClusterSpec) -> Lua:

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -107,6 +108,94 @@ def test_tasks_and_the_gpus_of_each_become_what_fits(station, ann):
     job, said = sbatch(ann, "--hold", "-n6", "--gpus-per-task=1")
     assert said == ["ntasks: 6 -> 4 (a user may have 4 GPUs of v100)"]
     assert shown(station, job)["NumTasks"] == "4"
+
+
+CAN_RUN = (
+    ("-N1-3", "--gpus-per-node=2"),
+    ("-N1-3", "--gpus=6"),
+    ("-N2-3", "--gpus-per-node=4"),
+    ("-w", "v100-[01-03]", "--gpus-per-node=4"),
+    ("-w", "v100-01", "--gpus-per-node=3"),
+    ("-x", "v100-02", "--gpus-per-node=4"),
+    ("-n12", "--ntasks-per-gpu=2"),
+    ("--gpus-per-node=4", "--ntasks-per-gpu=2"),
+    ("--gpus=9", "--ntasks-per-gpu=1"),
+    ("-n4", "--gpus-per-task=1", "-c8"),
+    ("-n3", "-N3", "--gpus-per-node=1", "-c8"),
+    ("-n4", "-c6", "--gpus=1"),
+    ("-n50", "--gpus=1"),
+    ("--gpus=4", "--cpus-per-gpu=8"),
+    ("--gpus=4", "-N2", "--mem-per-gpu=99G"),
+    ("--gpus-per-node=2", "-N2", "--mem=99G"),
+    ("--gpus=1", "--mem=0"),
+    ("--gpus=1", "--exclusive"),
+    ("--gpus-per-node=4", "--array=0-3%2"),
+    ("--gres=gpu:v100:4", "--requeue"),
+    ("-p", "dev", "--gres=shard:8", "-c4", "--mem=9G"),
+    ("-p", "dev", "--mem=100"),
+)
+
+
+def at_random(seed: int) -> tuple[str, ...]:
+    """Return a request such as a hand would write, most of them too large in some way."""
+    dice = Random(seed)
+    few = dice.choice([2, 4, 12])
+    place = dice.choice(
+        ["--gpus={}", "--gpus-per-node={}", "--gres=gpu:{}", "--gres=gpu:v100:{}", "--gpus-per-task={}"]
+    )
+    options = [place.format(dice.randint(1, few))]
+    if "task" in place:  # and no --ntasks-per-node beside: more than there are tasks, and Slurm runs it nowhere
+        return (*options, f"-n{dice.randint(1, few)}", f"-c{dice.randint(1, 9)}")
+    maybe = {
+        "-N{}": dice.randint(1, 3), "-N1-{}": dice.randint(2, 5), "-n{}": dice.randint(1, 9),
+        "-c{}": dice.randint(1, 16), "--ntasks-per-node={}": dice.randint(1, 12), "--mem={}G": dice.randint(0, 40),
+        "--cpus-per-gpu={}": dice.randint(1, 12), "--mem-per-cpu={}G": dice.randint(1, 9), "--mem-per-gpu={}G": few * 4,
+        "-xv100-0{}": dice.randint(1, 3),
+    }  # fmt: skip
+    wanted = dice.sample(sorted(maybe), dice.randint(0, 3))
+    return (*options, *(option.format(maybe[option]) for option in wanted))
+
+
+def test_whatever_is_accepted_runs_and_nothing_waits_for_ever(station, ann, wait_for):
+    random = [at_random(seed) for seed in range(int(os.environ.get("AISTATION_TEST_REQUESTS", "30")))]
+    jobs, refused = {}, {}
+    for options in (*CAN_RUN, *random):
+        job, said = sbatch(ann, "-t", "5", *options)
+        if not job and options in random and is_contradiction(said):
+            continue
+        (jobs if job else refused)[job or options] = options if job else said
+    assert not refused, "\n".join(f"{options}: {said}" for options, said in refused.items())
+
+    def waiting() -> dict[int, str]:
+        alive = {each.array_job_id or each.job_id: each for each in station.slurm.read.jobs() if not each.state.is_over}
+        return {number: alive[number].reason for number in jobs.keys() & alive.keys()}
+
+    try:
+        wait_for(lambda: not waiting(), within=240)
+    except AssertionError as error:
+        raise AssertionError("\n".join(f"{jobs[number]}: {why}" for number, why in waiting().items())) from error
+    ended = {options: station.job(job).state for job, options in jobs.items() if "--array=0-3%2" not in options}
+    assert {options: state for options, state in ended.items() if not state.is_success} == {}
+
+
+def is_contradiction(said: list[str]) -> bool:
+    """True where sbatch itself refused options that don't go together."""
+    return not any(" -> " in line for line in said) and not any("node configuration" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("-p", "dev", "--exclusive", "--gres=shard:1"), "--exclusive takes all 2 GPUs of a node; a development"),
+        (("-N3", "--exclusive", "--gpus-per-node=1"), "--exclusive takes all 2 GPUs of a node; a user may have 4 GPUs"),
+        (("--gpus-per-socket=1", "--sockets-per-node=4"), "a node of v100 has no more"),
+        (("-p", "dev", "--gpus=1"), "a development environment has no more"),
+    ],
+)
+def test_what_could_only_wait_for_ever_is_refused_with_the_reason(ann, options, why):
+    job, said = sbatch(ann, *options)
+    assert job == 0
+    assert why in said[0]
 
 
 def test_all_tasks_of_an_array_are_adjusted_at_once(station, ann):

@@ -54,7 +54,7 @@ def test_gpus_of_one_model_nodes_and_shares_are_limits_of_their_own():
 
 def test_a_quota_of_a_groups_own_model_holds_for_requests_that_name_none():
     group = group_of("a", cpus=10, quota={"per_user": {"gpu_types": {"a": 2}}})
-    assert read_tres(group_limits(group)["MaxTRESPerUser"])["gres/gpu"] == 2
+    assert read_tres(group_limits(group, Quotas())["MaxTRESPerUser"])["gres/gpu"] == 2
     total = Quotas(per_user=Quota(gpu_types={"a": 1, "b": 5}), per_team=Quota(gpu_types={"b": 5}))
     assert read_tres(group_limits(group, total)["MaxTRESPerUser"])["gres/gpu"] == 1
     assert "MaxTRESPerAccount" not in group_limits(group, total)

@@ -22,6 +22,8 @@ _KEYS = {
 }
 _MODEL = "gres/gpu:"
 MODELS = "gpu_types"
+PER_SOMEBODY = tuple(name for name in Limits.__slots__ if name.endswith(("_user", "_account")))
+"""The limits of a QOS that hold for each user, or for each account."""
 DERIVED = ("cpu", "memory")
 """What a quota that is left without them takes from its GPUs."""
 

@@ -55,7 +55,7 @@ def _nights(seen: Seen, remarks: Remarks) -> dict[str, Data]:
     """Return a calendar where QOS `night` is ours: without one it would go."""
     if not (seen.observed.is_our_qos(NIGHT) or f"\n  {NIGHT} = " in seen.our_rules):
         return {}
-    remarks.add("calendar", f"no Slurm tells the hours of QOS night; {_NIGHTS} keeps it: write yours")
+    remarks.note("calendar", f"no Slurm tells the hours of QOS night; {_NIGHTS} keeps it: write yours")
     limits = seen.observed.qos[NIGHT].limits if NIGHT in seen.observed.qos else Limits()
     user = _narrow(limits.max_tres_per_user, limits.max_jobs_per_user, limits.max_submit_jobs_per_user)
     team = _narrow(limits.max_tres_per_account, limits.max_jobs_per_account, limits.max_submit_jobs_per_account)

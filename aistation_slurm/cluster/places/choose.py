@@ -43,4 +43,4 @@ def _by_ssh(settings: Settings, hosts: Hosts) -> Place:
             text, where=str(settings.source or ""), hint="pip install 'aistation-slurm[ssh]'"
         ) from error
     asker = open_ssh(settings.nodes, read_known_hosts(settings.nodes.known_hosts))
-    return Push(asker, hosts, at_once=settings.nodes.at_once)
+    return Push(asker, hosts, at_once=settings.nodes.at_once, names=settings.nodes.names)

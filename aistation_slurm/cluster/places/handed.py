@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from aistation_slurm.cluster import policy
 from aistation_slurm.cluster.places.base import Files, Hosts, Seen
 
-CONTROLLER_ONLY = frozenset({"job_submit.lua", "aistation_fit.lua", "aistation_policy.lua"})
+CONTROLLER_ONLY = frozenset(policy.NAMES)
 """What slurmctld alone reads, so that no other host lacks it."""
 HANDED_OUT = frozenset(
     {

@@ -1,4 +1,4 @@
--- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents 5afd8b7ee70f).
+-- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents 26b1e549203a).
 -- Changes made here are lost; change the cluster file instead.
 return {
   over_request = "adjust",
@@ -9,10 +9,10 @@ return {
   night = {user = {gpus = 32}, team = {gpus = 96}},
   order = {"a100", "v100", "packed", "lab"},
   groups = {
-    ["a100"] = {gpu_type = "a100", use = "training", nodes = 4, gpus = 8, cpus = 128, memory = 1048576, shards = 0, teams = {research = true, language = true, vision = true}, user = {gpus = 8, cpus = 144, memory = 1179648}, team = {gpus = 24, nodes = 4, cpus = 400, memory = 3145728}},
-    ["v100"] = {gpu_type = "v100", use = "both", nodes = 8, gpus = 8, cpus = 64, memory = 524288, shards = 0, user = {}, team = {}},
-    packed = {gpu_type = "t4", use = "training", nodes = 1, gpus = 1, cpus = 16, memory = 65536, shards = 8, sharing = "mps", user = {}, team = {}},
-    lab = {gpu_type = "rtx2080ti", use = "development", nodes = 2, gpus = 4, cpus = 32, memory = 131072, shards = 16, user = {}, team = {}},
+    ["a100"] = {gpu_type = "a100", use = "training", nodes = 4, names = "a100-[01-04]", gpus = 8, cpus = 128, memory = 1048576, shards = 0, teams = {research = true, language = true, vision = true}, user = {gpus = 8, cpus = 144, memory = 1179648}, team = {gpus = 24, nodes = 4, cpus = 400, memory = 3145728}},
+    ["v100"] = {gpu_type = "v100", use = "both", nodes = 8, names = "v100-[01-08]", gpus = 8, cpus = 64, memory = 524288, shards = 0, user = {}, team = {}},
+    packed = {gpu_type = "t4", use = "training", nodes = 1, names = "packed-01", gpus = 1, cpus = 16, memory = 65536, shards = 8, sharing = "mps", user = {}, team = {}},
+    lab = {gpu_type = "rtx2080ti", use = "development", nodes = 2, names = "lab-[01-02]", gpus = 4, cpus = 32, memory = 131072, shards = 16, user = {}, team = {}},
   },
   teams = {
     research = {gpus = 64, types = {["a100"] = 32}, cpus = 1080, memory = 6586368},

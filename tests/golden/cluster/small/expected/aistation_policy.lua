@@ -1,4 +1,4 @@
--- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents 1ee7e57b027b).
+-- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents d7bb94f55f5f).
 -- Changes made here are lost; change the cluster file instead.
 return {
   over_request = "adjust",
@@ -8,8 +8,8 @@ return {
   development = {gpus = 0, shards = 1, cpus = 1, memory = 2048},
   order = {"v100", "dev"},
   groups = {
-    ["v100"] = {gpu_type = "v100", use = "training", nodes = 3, gpus = 2, cpus = 8, memory = 16384, shards = 0, user = {gpus = 4, cpus = 20, memory = 40960}, team = {}},
-    dev = {gpu_type = "gtx1080ti", use = "development", nodes = 1, gpus = 2, cpus = 8, memory = 16384, shards = 8, user = {}, team = {}},
+    ["v100"] = {gpu_type = "v100", use = "training", nodes = 3, names = "v100-[01-03]", gpus = 2, cpus = 8, memory = 16384, shards = 0, user = {gpus = 4, cpus = 20, memory = 40960}, team = {}},
+    dev = {gpu_type = "gtx1080ti", use = "development", nodes = 1, names = "dev-01", gpus = 2, cpus = 8, memory = 16384, shards = 8, user = {}, team = {}},
   },
   teams = {
     behavior = {},

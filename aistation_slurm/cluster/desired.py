@@ -115,13 +115,13 @@ def desired(spec: ClusterSpec) -> Desired:
     if not spec.is_ours:
         return Desired(spec.cluster, {}, {}, {}, left_alone)
     qos = [*_job_qos_rows(spec), *_group_rows(spec)]
-    accounts, users = {}, {}
+    accounts, users, each_user = {}, {}, user_limits(spec)
     base = frozenset({NORMAL, DEVELOPMENT, *([NIGHT] if spec.calendar.has_nights else [])})
     for name, team in teams.items():
         accounts[name] = _account(name, team, base, team_limits(spec, name))
         for user in team.members:
             rights = base | {EMERGENCY} if user in team.emergency else base
-            users[name, user] = WantedUser(user, name, rights, user_limits(spec))
+            users[name, user] = WantedUser(user, name, rights, each_user)
     return Desired(spec.cluster, {each.name: each for each in qos}, accounts, users, left_alone)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -24,6 +24,8 @@ CGROUP = "cgroup.conf"
 TOPOLOGY = "topology.conf"
 NAMES = (TOPOLOGY, CGROUP, CONF, GRES)
 """Every file that we may write."""
+Shares = Mapping[str, Mapping[str, int]]
+"""Node -> name of the shares of its GPUs -> how many."""
 PREAMBLE = "Written by `aistation cluster apply` from "
 
 
@@ -58,27 +60,28 @@ def gres_to_keep(
     spec: ClusterSpec,
     nodes: Mapping[str, Node],
     *,
-    shares: Mapping[str, Mapping[str, int]] | None = None,
+    shares: Callable[[], Shares] = dict,
 ) -> list[str]:
     """Return the lines of our gres.conf for nodes that the cluster file no longer names, and that Slurm still has.
 
     Without its line a slurmd whose NodeName has shards ends at the next reconfigure ("failed to merge SHARED and
     SHARING configuration", seen on 22.05.8), and its jobs with it: what a node has is not ours to take away. It ends
-    at another number of them, too ("multiple configurations without File"): `shares` are those of each node's line.
+    at another number of them, too ("multiple configurations without File"): `shares` tells those of each node's line.
     """
     ours = {node for group in spec.managed_groups().values() for node in group.node_names()}
     left = {name for name, node in nodes.items() if node.gres} - ours
+    if not (left and old):
+        return []
+    known = shares()
     return [
         slurm_line({**line.pairs, "NodeName": fold(names), **count})
         for line in read_lines(old or "").values()
         if (those := left & set(expand(line.pairs.get("NodeName", ""))))
-        for names, count in _by_count(line.pairs.get("Name", ""), sorted(those), shares or {})
+        for names, count in _by_count(line.pairs.get("Name", ""), sorted(those), known)
     ]
 
 
-def _by_count(
-    name: str, nodes: Sequence[str], shares: Mapping[str, Mapping[str, int]]
-) -> Iterator[tuple[list[str], dict[str, int]]]:
+def _by_count(name: str, nodes: Sequence[str], shares: Shares) -> Iterator[tuple[list[str], dict[str, int]]]:
     """Yield nodes with as many shares by their NodeName line, and that number; no node whose line has none."""
     counts: dict[int | None, list[str]] = {}
     for node in nodes:

@@ -256,6 +256,8 @@ class ClusterSpec(Spec):
         From 23.02 on Slurm counts an account's sub-accounts to it in AllowAccounts, before that it doesn't.
         """
         named = set(self.groups[group].teams)
+        if all(team.parent is None for team in self.teams.values()):
+            return tuple(name for name in self.teams if name in named)
         return tuple(name for name in self.teams if name in named or not named.isdisjoint(self.above(name)))
 
     def models(self) -> tuple[Word, ...]:

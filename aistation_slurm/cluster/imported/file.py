@@ -77,7 +77,7 @@ def _our_teams(seen: Seen, remarks: Remarks) -> frozenset[str]:
 
 
 def _data(seen: Seen, ours: frozenset[str], remarks: Remarks) -> dict[str, Data]:
-    """Return the file with these teams as ours; CPUs and memory are left out of a quota where they follow from it."""
+    """Return the file with these teams as ours."""
     groups = groups_of(seen, remarks)
     if not groups:
         hint = "\n".join(["does its slurm.conf say Gres=gpu:...?", *remarks.lines])
@@ -86,9 +86,7 @@ def _data(seen: Seen, ours: frozenset[str], remarks: Remarks) -> dict[str, Data]
     teams = teams_of(seen, ours, models, remarks)
     quotas = _quotas(seen, ours, models, remarks)
     _others(seen, remarks)
-    parts = Parts(seen, groups, teams, quotas)
-    briefest = ClusterSpec.model_validate(parts.data(frozenset(parts.slots())))
-    data = remembered(seen, parts.data(parts.following(briefest)), remarks)
+    data = remembered(seen, Parts(seen, groups, teams, quotas).briefest(), remarks)
     return {key: data[key] for key in ClusterSpec.model_fields if key in data}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from aistation_slurm.cluster.imported.quotas import quota_of, short
+from aistation_slurm.cluster.imported.quotas import Brevity, quota_of, told
 from aistation_slurm.cluster.imported.seen import Remarks, Seen
 from aistation_slurm.cluster.imported.words import Data
 from aistation_slurm.cluster.limits import WIDE, WIDE_MEMORY
@@ -67,7 +67,7 @@ def _narrow(tres: Tres, jobs: int | None, submitted: int | None) -> dict[str, Da
     """Return the limits of QOS `night` as a quota, without those that are only there to hide others."""
     own = {name: amount for name, amount in tres.items() if amount < (WIDE_MEMORY if name == "mem" else WIDE)}
     models = frozenset(name.removeprefix("gres/gpu:") for name in own)
-    return short(quota_of(own, jobs=jobs, submitted=submitted, models=models).quota)
+    return told(quota_of(own, jobs=jobs, submitted=submitted, models=models).quota, Brevity.SHORT)
 
 
 def _with(entries: Data, known: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Data]:

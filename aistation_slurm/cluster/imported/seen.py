@@ -22,7 +22,7 @@ ROOT = "root"
 """Slurm's own account and user, which belong to no team."""
 
 
-_TEAM_LINE = re.compile(r'^    (?:\["([^"]+)"\]|(\w+)) = ', re.MULTILINE)
+_LINE = re.compile(r'^    (?:\["([^"]+)"\]|(\w+)) = .*', re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -88,7 +88,14 @@ class Seen:
     def _places(self) -> Mapping[str, int]:
         """Where our table of rules has each team."""
         _, _, block = self.our_rules.partition("\n  teams = {\n")
-        return {quoted or plain: place for place, (quoted, plain) in enumerate(_TEAM_LINE.findall(block))}
+        return {quoted or plain: place for place, (quoted, plain) in enumerate(_LINE.findall(block))}
+
+    def says_quota(self, group: str, who: str) -> bool | None:
+        """Return whether our table of rules has a quota of the group itself; None where it has not the group."""
+        key = "user" if who == "per_user" else "team"
+        _, _, block = self.our_rules.partition("\n  groups = {\n")
+        lines = (match for match in _LINE.finditer(block) if group in match.groups())
+        return next((f" {key} = {{}}" not in match[0] for match in lines), None)
 
     @cached_property
     def _members(self) -> Mapping[str, Sequence[Association]]:

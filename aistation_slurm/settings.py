@@ -73,6 +73,7 @@ class NodesSettings(_Table):
         "shared", description="`shared`: a folder that all mount; `configless`: slurmctld hands them out; or `ssh`."
     )
     also: str = Field("", description="More hosts that hold the files, by ssh: `login-[01-02],ctl2`.")
+    names: tuple[str, ...] = Field((), description="More files that nodes take: what the site's slurm.conf includes.")
     user: str = Field("root", description="Whom to log in as: the owner of Slurm's files there.")
     port: int = Field(22, gt=0, le=65535, description="Where sshd listens.")
     key: Path = Field(Path("/etc/aistation/push_key"), description="The private key, which may run one command only.")

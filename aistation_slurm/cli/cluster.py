@@ -11,6 +11,7 @@ import click
 from aistation_slurm.cli.cluster_apply import apply, rollback
 from aistation_slurm.cli.cluster_history import history
 from aistation_slurm.cli.cluster_import import facts, import_
+from aistation_slurm.cli.node_files import other_hosts
 from aistation_slurm.cli.plan_page import as_dict, colour, print_plan, what_next
 from aistation_slurm.cli.show import file_argument, json_option, say, show_json, show_table
 
@@ -94,7 +95,10 @@ def show(file: Path | None, as_json: bool) -> None:
 @file_argument
 @json_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 0 if nothing is to do, 1 on an error, 2 on changes.")
-def plan(file: Path | None, as_json: bool, detailed_exitcode: bool) -> None:
+@click.option(
+    "--no-hosts", is_flag=True, help="Don't ask the other hosts which files they hold, where those are pushed."
+)
+def plan(file: Path | None, as_json: bool, detailed_exitcode: bool, no_hosts: bool) -> None:
     """Show what `apply` would change, and change nothing.
 
     \b
@@ -103,13 +107,16 @@ def plan(file: Path | None, as_json: bool, detailed_exitcode: bool) -> None:
       aistation cluster plan --detailed-exitcode cluster.yaml
     """
     made, _ = _plan(file)
+    hosts = [] if no_hosts else other_hosts()
     if as_json:
-        show_json(as_dict(made))
+        show_json({**as_dict(made), "hosts": hosts})
     else:
         print_plan(made)
+        for line in hosts:
+            say(f"note: {line}")
         if made:
             say(f"Nothing was changed. {what_next(made)}")
-    sys.exit(EXIT_CHANGES if made and detailed_exitcode else 0)
+    sys.exit(EXIT_CHANGES if (made or hosts) and detailed_exitcode else 0)
 
 
 @cluster.command()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COLOURS = {"+": "green", "~": "yellow"}
 EXIT_CHANGES = 2
+NOTHING = "nothing to do: the file systems are what the cluster file says"
 
 file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 
@@ -67,21 +68,21 @@ def show(file: Path | None, as_json: bool, user: str | None, team: str | None) -
 @json_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 0 if nothing is to do, 1 on an error, 2 on changes.")
 def plan(file: Path | None, as_json: bool, detailed_exitcode: bool) -> None:
-    """Show which storage quotas `apply` would set, and change nothing.
+    """Show which storage quotas `apply` would set, and change nothing. Exits with 1 if a file system can't be asked.
 
     \b
     Examples:
       aistation storage plan
       aistation storage plan --detailed-exitcode cluster.yaml
     """
-    changes, notes = _plan(file)
+    changes, notes, is_whole = _plan(file)
     if as_json:
         show_json({"checksum": _checksum(changes), "changes": [str(each) for each in changes], "notes": notes})
     else:
         _print(changes, notes)
         if changes:
             say(f"Nothing was changed. Carry it out: aistation storage apply --checksum {_checksum(changes)}")
-    sys.exit(EXIT_CHANGES if changes and detailed_exitcode else 0)
+    sys.exit(1 if not is_whole else EXIT_CHANGES if changes and detailed_exitcode else 0)
 
 
 @storage.command()
@@ -100,7 +101,7 @@ def apply(file: Path | None, checksum: str | None, yes: bool, force: bool) -> No
     from aistation_slurm.cluster.storage import carry_out, raise_if_over
     from aistation_slurm.errors import StalePlan, UsageError
 
-    changes, notes = _plan(file)
+    changes, notes, _ = _plan(file)
     if checksum and checksum != _checksum(changes):
         text = f"the plan is now {_checksum(changes)}, not {checksum}"
         raise StalePlan(text, hint="look again: aistation storage plan")
@@ -121,16 +122,16 @@ def apply(file: Path | None, checksum: str | None, yes: bool, force: bool) -> No
 def _look_again(file: Path | None, *, done: int) -> None:
     from aistation_slurm.errors import StalePlan
 
-    left, notes = _plan(file)
+    left, notes, is_whole = _plan(file)
     if left:
         _print(left, notes)
         text = "the file systems are not yet what the cluster file says"
         raise StalePlan(text, hint="did somebody else change them? apply once more")
     for note in notes:
         say(f"note: {note}")
-    click.echo(
-        f"{done} storage quotas set" if done else "nothing to do: the file systems are what the cluster file says"
-    )
+    if done or is_whole:
+        click.echo(f"{done} changes made" if done else NOTHING)
+    sys.exit(0 if is_whole else 1)
 
 
 def _load(file: Path | None) -> ClusterSpec:
@@ -145,10 +146,12 @@ def _load(file: Path | None) -> ClusterSpec:
     return spec
 
 
-def _plan(file: Path | None) -> tuple[list[Change], list[str]]:
+def _plan(file: Path | None) -> tuple[list[Change], list[str], bool]:
+    """Return the changes, the notes, and whether every file system could be asked."""
     from aistation_slurm.cluster.storage import look_at_storage, storage_changes
 
-    return storage_changes(look_at_storage(_load(file)))
+    seen = look_at_storage(_load(file))
+    return *storage_changes(seen), all(each.problem is None for each in seen)
 
 
 def _look(spec: ClusterSpec, user: str | None) -> tuple[Seen, ...]:
@@ -208,9 +211,9 @@ def _print(changes: list[Change], notes: list[str]) -> None:
     for note in notes:
         say(f"note: {note}")
     if changes:
-        click.echo(f"plan {_checksum(changes)}: {sum(change.count for change in changes)} storage quotas to set")
+        click.echo(f"plan {_checksum(changes)}: {sum(change.count for change in changes)} things to change")
     elif not notes:
-        click.echo("nothing to do: the file systems are what the cluster file says")
+        click.echo(NOTHING)
 
 
 def _print_line(line: str) -> None:

@@ -20,7 +20,7 @@ from aistation_slurm.cluster.changes import (
     Rights,
     SetDefaultAccount,
 )
-from aistation_slurm.cluster.desired import JOB_QOS, NORMAL, Desired, WantedAccount, WantedUser
+from aistation_slurm.cluster.desired import FAIRSHARE, JOB_QOS, NORMAL, Desired, WantedAccount, WantedUser
 from aistation_slurm.cluster.limits import association_values, qos_values
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.errors import SpecError
@@ -28,7 +28,6 @@ from aistation_slurm.slurm.marks import MARK
 from aistation_slurm.slurm.model import Association, Qos
 from aistation_slurm.slurm.writer.limits import Values
 
-FAIRSHARE = "Fairshare"
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -84,7 +83,7 @@ def _accounts(desired: Desired, observed: Observed) -> Iterator[Change]:
         found = observed.associations.get((account.name, ""))
         if found is None:
             above = {} if account.parent in {None, ROOT} else {"Parent": account.parent}
-            missing.append(((_qos_list(account.qos), _key({**_values(account), **above})), account.name))
+            missing.append(((_qos_list(account.qos), _key({**account.values, **above})), account.name))
         elif change := _modified(desired, account, found):
             changed.append(change)
     for (qos, limits), names in _alike(missing):
@@ -111,18 +110,12 @@ def _modified(desired: Desired, wanted: WantedAccount | WantedUser, found: Assoc
     have = set(found.qos)
     give = tuple(each for each in JOB_QOS if each in wanted.qos - have)
     take = tuple(each for each in JOB_QOS if each in have - wanted.qos and each != NORMAL)
-    old, new, rights = association_values(found.limits), _values(wanted), Rights(give, take)
+    old, new, rights = association_values(found.limits), wanted.values, Rights(give, take)
     if FAIRSHARE in new:
         old = {**old, FAIRSHARE: "parent" if found.share is None else str(found.share)}
     if rights == Rights() and old == new:
         return None
     return ModifyAssociations(desired.cluster, found.account, (), rights, old, new)
-
-
-def _values(wanted: WantedAccount | WantedUser) -> Values:
-    """Return the limits of an account or a user, and an account's share where the cluster file says one."""
-    share = wanted.share if isinstance(wanted, WantedAccount) else None
-    return wanted.limits if share is None else {**wanted.limits, FAIRSHARE: str(share)}
 
 
 def _leavers(desired: Desired, observed: Observed) -> Iterator[Change]:

@@ -115,10 +115,8 @@ def carry_out(target: Target, wish: Wish, *, watcher: Watcher | None = None, wit
         _raise_if_by_hand(plan, target)
         if catch_up(place, target.conf_dir, watcher.say):
             target.slurm.write.reconfigure()  # the nodes read them
-        if not plan:
-            _close(interrupted, wish)
-            return Outcome(plan=plan)
-        return _Work(target, wish, plan, place=place, watcher=watcher, witness=witness).run(interrupted)
+        work = _Work(target, wish, plan, place=place, watcher=watcher, witness=witness)
+        return work.run(interrupted) if plan else work.note(interrupted)
 
 
 def _raise_if_by_hand(plan: Plan, target: Target) -> None:
@@ -127,14 +125,6 @@ def _raise_if_by_hand(plan: Plan, target: Target) -> None:
     if needed and not target.settings.slurm.restart_controller:
         text = "slurmctld must be restarted for it, and aistation.toml names no command"
         raise UnsafePlan(text, hint='say how: [slurm] restart_controller = ["systemctl", "restart", "slurmctld"]')
-
-
-def _close(interrupted: Entry | None, wish: Wish) -> None:
-    """End an interrupted apply of which nothing is left to do."""
-    if interrupted is None:
-        return
-    same = interrupted.spec_text() == wish.text
-    end(interrupted, State.DONE if same else State.FAILED, "" if same else interrupted.told())
 
 
 def _put_back_spec(path: Path, text: str | None) -> None:
@@ -154,14 +144,18 @@ class _Work:
         self._begun = time.monotonic()
         self._config = target.slurm.read.config()
 
+    def note(self, interrupted: Entry | None) -> Outcome:
+        """Note a cluster file that says the same in other words; without it, a rollback would lose them."""
+        if interrupted is None and self._target.history.last_applied() == self._wish.text:
+            return Outcome(plan=self._plan)
+        entry = self._begin(interrupted)
+        return Outcome(plan=self._plan, number=end(entry, State.DONE).number)
+
     def run(self, interrupted: Entry | None) -> Outcome:
+        """Carry the plan out, and look again."""
         before = look_at_health(self._target.slurm)
         canary = try_canary(self._target, self._wish.spec, before) if self._needs_canary else None
-        entry = self._begin()
-        if interrupted:
-            end(interrupted, State.FAILED, f"{interrupted.told()}; {entry.kind} {entry.number} went on from there")
-        if self._wish.kind == "rollback":
-            _put_back_spec(self._target.cluster_file, self._wish.text)
+        entry = self._begin(interrupted)
         execution = self._execute(entry)
         found = self._look_again(before)
         said = canary.again(self._target, look_at_health(self._target.slurm)) if canary and not found else None
@@ -175,7 +169,7 @@ class _Work:
     def _needs_canary(self) -> bool:
         return self._wish.canary and any(isinstance(each, WriteFile) for each in self._plan.changes)
 
-    def _begin(self) -> Entry:
+    def _begin(self, interrupted: Entry | None) -> Entry:
         files = {each.path: swap_of(each) for each in self._plan.changes if isinstance(each, WriteFile)}
         entry = Entry(
             kind=self._wish.kind,
@@ -190,7 +184,12 @@ class _Work:
             effect=str(self._plan.effect),
         )
         self._witness("before the history")
-        return self._target.history.begin(entry, spec=self._wish.text, files=list(files.values()))
+        entry = self._target.history.begin(entry, spec=self._wish.text, files=list(files.values()))
+        if interrupted:
+            end(interrupted, State.FAILED, f"{interrupted.told()}; {entry.kind} {entry.number} went on from there")
+        if self._wish.kind == "rollback":
+            _put_back_spec(self._target.cluster_file, self._wish.text)
+        return entry
 
     def _execute(self, entry: Entry) -> Execution:
         execution = self._execution(entry)
@@ -200,7 +199,11 @@ class _Work:
             if execution.has_touched and not execution.is_told:
                 undo(self._target, entry, execution, str(error), self._watcher.say)
             with suppress(AistationError):
-                end(entry, State.FAILED, str(error))
+                done = end(entry, State.FAILED, str(error)).done
+                self._watcher.say(
+                    f"{done} of {len(entry.steps)} steps were done, and stay; no file of Slurm is half new"
+                )
+                self._watcher.say("the next apply goes on from there, `aistation cluster rollback` takes them back")
             raise
         return execution
 

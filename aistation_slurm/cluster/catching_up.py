@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from aistation_slurm.cluster.files import is_ours
 from aistation_slurm.cluster.places import Place, differing
 from aistation_slurm.cluster.places.base import digest
 from aistation_slurm.cluster.replacing import content
 from aistation_slurm.node.folder import NAMES
+
+SLURM_CONF = "slurm.conf"
 
 
 def catch_up(place: Place, conf_dir: Path, say: Callable[[str], None]) -> bool:
@@ -31,7 +34,16 @@ def catch_up(place: Place, conf_dir: Path, say: Callable[[str], None]) -> bool:
 
 
 def files_here(conf_dir: Path) -> dict[str, str | None]:
-    """Return name -> text of what other hosts are to hold: the files that stand here, and None for one of ours gone."""
-    names = sorted(name for name in NAMES if name.startswith("aistation") or (conf_dir / name).exists())
-    found = {name: content(conf_dir / name) for name in names}
-    return {name: None if text is None else text.decode("utf-8", "surrogateescape") for name, text in found.items()}
+    """Return name -> text of what other hosts are to hold: slurm.conf, what we wrote, and None for one of ours gone.
+
+    What the site wrote itself may differ from host to host, such as a cgroup.conf, and is none of our business.
+    """
+    found = {name: content(conf_dir / name) for name in sorted(NAMES)}
+    texts = {name: None if text is None else text.decode("utf-8", "surrogateescape") for name, text in found.items()}
+    return {name: text for name, text in texts.items() if _is_for_all(name, text)}
+
+
+def _is_for_all(name: str, text: str | None) -> bool:
+    if text is None:
+        return name.startswith("aistation")
+    return name == SLURM_CONF or is_ours(text)

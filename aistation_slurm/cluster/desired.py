@@ -23,6 +23,7 @@ JOB_QOS = (NORMAL, DEVELOPMENT, NIGHT, EMERGENCY)
 DENY = "DenyOnLimit"
 OVER = "OverPartQOS"
 """A job's own QOS hides those limits of the partition's that it has itself."""
+FAIRSHARE = "Fairshare"
 CLOSED = {"GrpJobs": "0"}
 """Nothing of it runs. Said when QOS `night` is made; afterwards the duty `nights` opens and closes it."""
 
@@ -51,6 +52,11 @@ class WantedAccount:
     coordinators: frozenset[str] | None = None
     """None: they stay as they are."""
 
+    @property
+    def values(self) -> Values:
+        """Its limits, and its share where the cluster file says one."""
+        return self.limits if self.share is None else {**self.limits, FAIRSHARE: str(self.share)}
+
 
 @dataclass(frozen=True, slots=True)
 class WantedUser:
@@ -60,6 +66,11 @@ class WantedUser:
     account: str
     qos: frozenset[str]
     limits: Values = field(default_factory=dict)
+
+    @property
+    def values(self) -> Values:
+        """Its limits."""
+        return self.limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +115,13 @@ def desired(spec: ClusterSpec) -> Desired:
     if not spec.is_ours:
         return Desired(spec.cluster, {}, {}, {}, left_alone)
     qos = [*_job_qos_rows(spec), *_group_rows(spec)]
-    accounts, users = {}, {}
+    accounts, users, each_user = {}, {}, user_limits(spec)
     base = frozenset({NORMAL, DEVELOPMENT, *([NIGHT] if spec.calendar.has_nights else [])})
     for name, team in teams.items():
         accounts[name] = _account(name, team, base, team_limits(spec, name))
         for user in team.members:
             rights = base | {EMERGENCY} if user in team.emergency else base
-            users[name, user] = WantedUser(user, name, rights, user_limits(spec))
+            users[name, user] = WantedUser(user, name, rights, each_user)
     return Desired(spec.cluster, {each.name: each for each in qos}, accounts, users, left_alone)
 
 
@@ -135,4 +146,6 @@ def _job_qos_rows(spec: ClusterSpec) -> list[WantedQos]:
 
 def _group_rows(spec: ClusterSpec) -> list[WantedQos]:
     groups = spec.managed_groups().items()
-    return [WantedQos(partition_qos(name), {"Flags": DENY, **group_limits(group)}) for name, group in groups]
+    return [
+        WantedQos(partition_qos(name), {"Flags": DENY, **group_limits(group, spec.quota)}) for name, group in groups
+    ]

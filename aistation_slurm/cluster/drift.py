@@ -10,20 +10,27 @@ from dataclasses import replace
 from datetime import timedelta
 
 from aistation_slurm.cluster.changes import (
+    AddCoordinators,
     AddUsers,
     Change,
     CreateAccounts,
     CreateQos,
     DeleteAccounts,
     DeleteQos,
+    EditLines,
     ModifyAssociations,
     ModifyQos,
+    MoveAccounts,
+    RemoveCoordinators,
     RemoveUsers,
     Rights,
     TellController,
 )
-from aistation_slurm.cluster.desired import Desired, desired
+from aistation_slurm.cluster.desired import FAIRSHARE, Desired, WantedAccount, desired
 from aistation_slurm.cluster.observed import Observed
+from aistation_slurm.cluster.site_changes import told_lines
+from aistation_slurm.cluster.site_edits import wanted_edits
+from aistation_slurm.cluster.site_text import SiteText
 from aistation_slurm.cluster.tell import differences_of
 from aistation_slurm.slurm.nodelist import fold
 from aistation_slurm.slurm.units import write_duration
@@ -64,8 +71,15 @@ def _by_hand(change: Change, before: Desired, last: ClusterSpec, observed: Obser
             )
         case ModifyAssociations():
             yield from _of_members(change, before)
+        case MoveAccounts():
+            moved = [each for each in change.names if _row(before, each).parent == change.parent]
+            yield from [f"account {_few(moved)} was moved"] if moved else []
+        case AddCoordinators() | RemoveCoordinators():
+            yield from _of_coordinators(change, before)
         case TellController():
             yield from _of_groups(last, observed)
+        case EditLines():
+            yield from _of_lines(change, last, observed)
 
 
 def _gone(what: str, names: Iterable[str], before: Iterable[str]) -> Iterator[str]:
@@ -95,11 +109,26 @@ def _of_members(change: ModifyAssociations, before: Desired) -> Iterator[str]:
         row = before.users.get((change.account, user)) if user else before.accounts.get(change.account)
         if row is None:
             continue
-        said = [*_changed(row.limits, change.old), *_rights(change.rights, row.qos)]
+        now = {key: value for key, value in change.old.items() if key != FAIRSHARE or key in row.values}
+        said = [*_changed(row.values, now), *_rights(change.rights, row.qos)]
         if said:
             rows.setdefault("  ".join(said), []).append(user)
     for text, users in rows.items():
         yield text if len(users) == len(change.users or ("",)) else f"{_few(users)}: {text}"
+
+
+def _row(before: Desired, account: str) -> WantedAccount:
+    return before.accounts.get(account) or WantedAccount(account, frozenset())
+
+
+def _of_coordinators(change: AddCoordinators | RemoveCoordinators, before: Desired) -> Iterator[str]:
+    for account in change.accounts:
+        had = _row(before, account).coordinators
+        if had is None:
+            continue
+        came = isinstance(change, RemoveCoordinators)
+        if users := [each for each in change.users if (each in had) is not came]:
+            yield f"coordinator {_few(users)} of {account} was {'added' if came else 'removed'}"
 
 
 def _rights(rights: Rights, before: frozenset[str]) -> Iterator[str]:
@@ -107,6 +136,13 @@ def _rights(rights: Rights, before: frozenset[str]) -> Iterator[str]:
         yield f"QOS {','.join(taken)} was taken"
     if given := [each for each in rights.take if each not in before]:
         yield f"QOS {','.join(given)} was given"
+
+
+def _of_lines(change: EditLines, last: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """Yield which lines of the site's file are not what we had made of them."""
+    was = wanted_edits(last, observed.site, has_lua=observed.has_lua).files.get(change.path)
+    if was is not None and change.old is not None:
+        yield from told_lines(was.edits_to(SiteText(change.old), change.path))
 
 
 def _of_groups(last: ClusterSpec, observed: Observed) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -11,6 +11,7 @@ from hashlib import sha256
 from jinja2 import Environment
 
 from aistation_slurm.assets import asset_dir
+from aistation_slurm.cluster.conf import NOUNS
 from aistation_slurm.cluster.desired import job_qos, partition_qos
 from aistation_slurm.cluster.site import CONF
 from aistation_slurm.render import Raw, printable, slurm_line, slurm_value, templates
@@ -24,6 +25,8 @@ CGROUP = "cgroup.conf"
 TOPOLOGY = "topology.conf"
 NAMES = (TOPOLOGY, CGROUP, CONF, GRES)
 """Every file that we may write."""
+Shares = Mapping[str, Mapping[str, int]]
+"""Node -> name of the shares of its GPUs -> how many."""
 PREAMBLE = "Written by `aistation cluster apply` from "
 
 
@@ -58,27 +61,28 @@ def gres_to_keep(
     spec: ClusterSpec,
     nodes: Mapping[str, Node],
     *,
-    shares: Mapping[str, Mapping[str, int]] | None = None,
+    shares: Callable[[], Shares] = dict,
 ) -> list[str]:
     """Return the lines of our gres.conf for nodes that the cluster file no longer names, and that Slurm still has.
 
     Without its line a slurmd whose NodeName has shards ends at the next reconfigure ("failed to merge SHARED and
     SHARING configuration", seen on 22.05.8), and its jobs with it: what a node has is not ours to take away. It ends
-    at another number of them, too ("multiple configurations without File"): `shares` are those of each node's line.
+    at another number of them, too ("multiple configurations without File"): `shares` tells those of each node's line.
     """
     ours = {node for group in spec.managed_groups().values() for node in group.node_names()}
     left = {name for name, node in nodes.items() if node.gres} - ours
+    if not (left and old):
+        return []
+    known = shares()
     return [
         slurm_line({**line.pairs, "NodeName": fold(names), **count})
         for line in read_lines(old or "").values()
         if (those := left & set(expand(line.pairs.get("NodeName", ""))))
-        for names, count in _by_count(line.pairs.get("Name", ""), sorted(those), shares or {})
+        for names, count in _by_count(line.pairs.get("Name", ""), sorted(those), known)
     ]
 
 
-def _by_count(
-    name: str, nodes: Sequence[str], shares: Mapping[str, Mapping[str, int]]
-) -> Iterator[tuple[list[str], dict[str, int]]]:
+def _by_count(name: str, nodes: Sequence[str], shares: Shares) -> Iterator[tuple[list[str], dict[str, int]]]:
     """Yield nodes with as many shares by their NodeName line, and that number; no node whose line has none."""
     counts: dict[int | None, list[str]] = {}
     for node in nodes:
@@ -168,16 +172,23 @@ def _meaning(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a Slurm file, as a mapping; its first pair names it."""
+    """One line of a Slurm file, as a mapping; its first pair names it, or it is a key of the whole cluster."""
 
     pairs: Mapping[str, str]
 
     @property
     def name(self) -> str:
-        """What the line is about, such as `partition v100` or `gpu p100-[01-30]`."""
+        """What the line is about, such as `partition v100` or `gpu p100-[01-30]`; of a key its own name."""
         key, value = next(iter(self.pairs.items()))
+        if self.is_key:
+            return key
         kind = self.pairs.get("Name", "gres") if key == "NodeName" else key.removesuffix("Name").lower()
         return f"{kind} {value}"
+
+    @property
+    def is_key(self) -> bool:
+        """True where it says one thing of the whole cluster, such as `ConstrainCores=YES`."""
+        return next(iter(self.pairs)).lower() not in NOUNS
 
 
 def read_lines(text: str) -> dict[str, Line]:
@@ -192,9 +203,9 @@ def line_changes(old: str, new: str) -> tuple[str, ...]:
     changes = [f"- {name}" for name in before if name not in after]
     for name, line in after.items():
         if name not in before:
-            changes.append(f"+ {name}  {_pairs(line)}")
+            changes.append(f"+ {name}={line.pairs[name]}" if line.is_key else f"+ {name}  {_pairs(line)}")
         elif said := _changed(before[name].pairs, line.pairs):
-            changes.append(f"~ {name}  {said}")
+            changes.append(f"~ {said}" if line.is_key else f"~ {name}  {said}")
     return tuple(changes)
 
 

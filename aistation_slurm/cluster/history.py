@@ -33,7 +33,7 @@ from aistation_slurm.errors import NotPermitted, StoreError
 
 FOLDER = ".aistation"
 KEPT = 50
-"""So many entries stay; the plan needs the last one, a rollback the one before."""
+"""So many entries stay: the first, before which nothing was ours, and the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class History:
         fresh.mkdir(mode=0o700)
 
     def _thin(self, entries: Sequence[Entry]) -> None:
-        for old in entries[: max(0, len(entries) + 1 - KEPT)]:
+        for old in entries[1 : 1 + max(0, len(entries) + 1 - KEPT)]:
             shutil.rmtree(old.folder, ignore_errors=True)
 
 

@@ -63,12 +63,21 @@ def _most(quota: Quota, groups: Iterable[GpuGroup], what: str) -> int | None:
     return most
 
 
-def group_limits(group: GpuGroup) -> Values:
-    """Return the limits of the group's partition QOS.
+def group_quotas(group: GpuGroup, total: Quotas) -> Quotas:
+    """Return what a user and a team may have of the group; `total` are the quotas over all groups.
 
-    A group has one model: its quota holds for a GPU of any model too, as requests are that name none.
+    slurmctld sees a limit on one model only in requests that name it. A group has one model: here such a limit, of the
+    group or of all groups, is one on GPUs of any model, and nobody gets round it.
     """
-    user, team = _untyped(group.quota.per_user), _untyped(group.quota.per_team)
+    user = _untyped(group.quota.per_user, group.gpu_type, total.per_user)
+    team = _untyped(group.quota.per_team, group.gpu_type, total.per_team)
+    return group.quota.model_copy(update={"per_user": user, "per_team": team})
+
+
+def group_limits(group: GpuGroup, total: Quotas) -> Values:
+    """Return the limits of the group's partition QOS; `total` are the quotas over all groups."""
+    quotas = group_quotas(group, total)
+    user, team = quotas.per_user, quotas.per_team
     return said(
         MaxTRESPerUser=write_tres(tres_of(user, [group])),
         MaxTRESPerAccount=write_tres(tres_of(team, [group])),
@@ -76,9 +85,10 @@ def group_limits(group: GpuGroup) -> Values:
     )
 
 
-def _untyped(quota: Quota) -> Quota:
-    counts = [*quota.gpu_types.values(), *([] if quota.gpu is None else [quota.gpu])]
-    return quota.model_copy(update={"gpu": min(counts)}) if quota.gpu_types else quota
+def _untyped(quota: Quota, model: str, total: Quota) -> Quota:
+    said = [quota.gpu, quota.gpu_types.get(model), total.gpu_types.get(model)]
+    counts = [each for each in said if each is not None]
+    return quota.model_copy(update={"gpu": min(counts)}) if counts else quota
 
 
 def user_limits(spec: ClusterSpec) -> Values:
@@ -133,7 +143,9 @@ def over_limits(spec: ClusterSpec, quotas: Quotas) -> Values:
     groups = list(spec.managed_groups().values())
     associations = [user_limits(spec), *(team_limits(spec, name) for name in spec.managed_teams())]
     hidden: dict[str, str] = {}
-    for limits in [{"GrpTRES": each.get("GrpTRES", "")} for each in associations] + [*map(group_limits, groups)]:
+    for limits in [{"GrpTRES": each.get("GrpTRES", "")} for each in associations] + [
+        group_limits(group, spec.quota) for group in groups
+    ]:
         hidden |= {key: _wide(hidden.get(key, ""), value) for key, value in limits.items()}
     own = {
         "MaxTRESPerUser": tres_of(quotas.per_user, groups),

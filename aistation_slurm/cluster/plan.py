@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -167,7 +168,7 @@ def decide(
     """
     wanted, edits = desired(spec), wanted_edits(spec, observed.site, has_lua=observed.has_lua)
     _raise_all([*complaints(spec, observed, edits), *strangers(wanted, observed)], where=str(observed.site.path))
-    shares = shares_to_be(observed.site, edits)
+    shares = partial(shares_to_be, observed.site, edits)
     kept = gres_to_keep(observed.files.get(GRES), spec, observed.nodes, shares=shares)
     texts = wanted_files(spec, gpu_device=gpu_device, source=source, kept_gres=kept)
     changes: list[Change] = [*accounting_changes(wanted, observed)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from aistation_slurm.cluster.limits import development_limits, group_limits, team_limits, user_limits
+from aistation_slurm.cluster.limits import development_limits, group_limits, group_quotas, team_limits, user_limits
 from aistation_slurm.render import printable
 from aistation_slurm.slurm.tres import read_tres
 from aistation_slurm.spec import ClusterSpec, GpuGroup, Quota, Quotas
@@ -66,7 +66,7 @@ def lua_value(value: Lua) -> str:
 
 
 def _group(spec: ClusterSpec, name: str, group: GpuGroup) -> Lua:
-    limits = group_limits(group)
+    limits, quotas = group_limits(group, spec.quota), group_quotas(group, spec.quota)
     # NVIDIA's service shares one GPU of a node among the jobs of one user: a job can't have shares of two.
     shares = group.shards_per_gpu if group.sharing == "mps" and group.shards_per_gpu > 1 else group.shards_per_node
     return {
@@ -80,8 +80,8 @@ def _group(spec: ClusterSpec, name: str, group: GpuGroup) -> Lua:
         "shards": shares,
         "sharing": group.sharing if group.sharing != "shard" and shares else None,
         "teams": dict.fromkeys(spec.allowed_teams(name), True) if group.teams else None,
-        "user": _quota(group.quota.per_user, limits.get("MaxTRESPerUser", "")),
-        "team": _quota(group.quota.per_team, limits.get("MaxTRESPerAccount", "")),
+        "user": _quota(quotas.per_user, limits.get("MaxTRESPerUser", "")),
+        "team": _quota(quotas.per_team, limits.get("MaxTRESPerAccount", "")),
     }
 
 

@@ -55,7 +55,6 @@ def _last(history: History) -> Entry:
 
 
 def nothing_of_ours(spec: ClusterSpec) -> ClusterSpec:
-    """Return the cluster with every group and team the site's own: nothing is wanted of Slurm."""
+    """Return the cluster without teams, and with every group the site's own: nothing is wanted of Slurm."""
     groups = {name: each.model_copy(update={"managed_by": "site"}) for name, each in spec.groups.items()}
-    teams = {name: each.model_copy(update={"managed_by": "site"}) for name, each in spec.teams.items()}
-    return spec.model_copy(update={"groups": groups, "teams": teams})
+    return spec.model_copy(update={"groups": groups, "teams": {}})

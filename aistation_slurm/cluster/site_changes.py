@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from aistation_slurm.cluster.changes import EditLines, EditLinesFirst, Effect, LineEdit, widest
-from aistation_slurm.cluster.conf import Line, read_line
+from aistation_slurm.cluster.changes import RECONFIGURE, EditLines, EditLinesFirst, Effect, LineEdit, widest
+from aistation_slurm.cluster.conf import NOUNS, Line, read_line
 from aistation_slurm.cluster.effects import effect_of_key, effect_of_nodes
 from aistation_slurm.cluster.lint.nodes import names_of
 from aistation_slurm.cluster.observed import Observed
@@ -31,20 +31,20 @@ def site_changes(spec: ClusterSpec, observed: Observed, edits: SiteEdits) -> Ite
         now = SiteText(observed.site.texts[path])
         if lacks_tres(spec, observed):
             first = only_first(now, wanted, sorted(FIRST))
-            yield from _change(EditLinesFirst, path, now, first, edits=edits, observed=observed)
+            yield from _change(EditLinesFirst, path, now, first, observed=observed)
             now = first
-        yield from _change(EditLines, path, now, wanted, edits=edits, observed=observed)
+        yield from _change(EditLines, path, now, wanted, observed=observed)
 
 
 def _change(
-    kind: type[EditLines], path: Path, now: SiteText, wanted: SiteText, *, edits: SiteEdits, observed: Observed
+    kind: type[EditLines], path: Path, now: SiteText, wanted: SiteText, *, observed: Observed
 ) -> Iterator[EditLines]:
     lines = now.edits_to(wanted, path)
     old, text = now.text(), wanted.text()
     if old == text:
         return
     said = [each for line in lines for each in (line.old, line.new) if each]
-    effect = _effect(said, edits, observed)
+    effect = _effect(said, observed)
     yield kind(path, text, old, tuple(told_lines(lines)), edits=lines, effect=effect)
 
 
@@ -76,15 +76,12 @@ def _line(text: str | None) -> Line:
     return read_line((text or "").partition("#")[0], path=Path(), number=0)
 
 
-def _effect(said: Sequence[str], edits: SiteEdits, observed: Observed) -> Effect:
+def _effect(said: Sequence[str], observed: Observed) -> Effect:
     """Return what must happen so that these lines, old and new, are in force."""
-    release = observed.release
-    effects = []
-    for text in said:
-        line = _line(text)
-        if line.noun == "nodename":
-            changed = [name for edit in edits.nodes for name in edit.changed]
-            effects.append(effect_of_nodes(fold(changed) if changed else line.name, release))
-        elif line.noun:
-            effects.append(effect_of_key(text.partition("=")[0].strip(), release))
-    return widest(effects) or effect_of_key("", release)
+    lines = [(text, _line(text)) for text in said]
+    nodes = {name for _, line in lines if line.noun == "nodename" for name in names_of(line.name) or ()}
+    keys = [text.partition("=")[0].strip() for text, line in lines if line.noun not in {"", *NOUNS}]
+    effects = [effect_of_key(key, observed.release) for key in keys]
+    if nodes:
+        effects.append(effect_of_nodes(fold(nodes), observed.release))
+    return widest(effects) or RECONFIGURE

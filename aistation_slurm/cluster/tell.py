@@ -68,7 +68,8 @@ def _restarted(effect: Effect, observed: Observed) -> str:
 
 
 def _is_away(state: NodeState) -> bool:
-    return state.is_down or state.is_not_responding or state.is_away_on_purpose
+    """True while no slurmd runs there; one whose registration was refused does, whatever else the node is."""
+    return state.is_not_responding or (state.is_away_on_purpose and "INVALID_REG" not in state.words)
 
 
 def _not_in_force(
@@ -83,7 +84,10 @@ def _not_in_force(
         runs = observed.config.get(key, "")
         if fixed(key, value, runs):
             yield f"it still runs with {key}={runs}", effect_of_key(key, observed.release)
-    if poor := poor_nodes(spec, observed.nodes):
+    poor = poor_nodes(spec, observed.nodes)
+    if strange := [name for name in poor if name not in observed.nodes]:
+        yield f"it does not know node {fold(strange)} yet", effect_of_nodes(fold(strange), observed.release)
+    if poor := [name for name in poor if name in observed.nodes]:
         yield f"it has {fold(poor)} as before", effect_of_nodes(fold(poor), observed.release)
 
 

@@ -119,9 +119,6 @@ def node_lines(record: ClusterRecord, spec: ClusterSpec) -> Iterator[dict[str, o
 
 
 def _node_line(node: NodeRecord, group: GpuGroup) -> dict[str, object]:
-    gres = [f"gpu:{group.gpu_type}:{group.gpus_per_node}"]
-    if group.shards_per_gpu > 1:
-        gres.append(f"shard:{group.shards_per_gpu * group.gpus_per_node}")
     return {
         "NodeName": node.name,
         "NodeAddr": node.address,
@@ -133,7 +130,7 @@ def _node_line(node: NodeRecord, group: GpuGroup) -> dict[str, object]:
         "CoresPerSocket": group.cpus,
         "ThreadsPerCore": 1,
         "RealMemory": group.memory,
-        "Gres": gres,
+        "Gres": group.gres.split(","),
         "State": "UNKNOWN",
     }
 

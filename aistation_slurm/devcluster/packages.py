@@ -39,6 +39,7 @@ _UNITS = {
     "slurmd": "slurmd",
     "slurmdbd": "slurmdbd",
     "slurmrestd": "slurmrestd",
+    "openssh-server": "ssh",  # for tests only
 }
 SLURM_USER = "slurm"
 POLICY = Path("/usr/sbin/policy-rc.d")

@@ -32,7 +32,9 @@ NAMES = frozenset(
         "job_submit.lua",
         "cli_filter.lua",
         "aistation_fit.lua",
+        "aistation_groups.lua",
         "aistation_policy.lua",
+        "aistation_request.lua",
     }
 )
 """The files that may be pushed; more only by name, where the node's own command line says so."""

@@ -80,13 +80,16 @@ def plan_right(path: Path, slurm: Slurm, *, user: str, team: str | None, give: b
     """Look at the file and at Slurm, and return what must change; changes nothing.
 
     Raises:
-        SpecError: the file is wrong, knows no such user or team, or can't be edited safely.
+        SpecError: the file is wrong, knows no such user or team, leaves it to the site, or can't be edited safely.
         UsageError: the user is in several teams, and none was named.
         UnknownToSlurm: the user's association is not there yet.
         SlurmError: Slurm can't be asked.
     """
     spec = load_spec(path)
     where = team_of(spec, user, team, path=path)
+    if not spec.teams[where].is_ours:
+        command = f"sacctmgr modify user where name={user} account={where} set QOS{'+' if give else '-'}={EMERGENCY}"
+        raise SpecError(f"team {where} is the site's own", where=str(path), hint=f"not ours to change: {command}")
     edit = with_emergency if give else without_emergency
     new = edit(path, team=where, user=user)
     running = slurm.read.config().get("ClusterName", "").lower()

@@ -1,6 +1,6 @@
 """`python apply_driver.py FILE DEATH`: an apply that kills itself (SIGKILL) at its DEATH-th moment; 0: never.
 
-Prints every moment that it passed.
+DEATH may also be a text: it dies at the first moment that begins with it. Prints every moment that it passed.
 """
 
 import os
@@ -19,14 +19,14 @@ class Death:
     """Counts the moments, and comes at one of them."""
 
     def __init__(self, at: str) -> None:
-        self._at = int(at)
+        self._at = at
         self._count = 0
 
     def __call__(self, moment: str) -> None:
         """Hear of a moment."""
         self._count += 1
         print(moment, flush=True)
-        if self._count == self._at:
+        if str(self._count) == self._at or moment.startswith(self._at):
             os.kill(os.getpid(), signal.SIGKILL)
 
 

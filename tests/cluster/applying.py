@@ -68,7 +68,7 @@ class Applying:
         wish = Wish(spec=target.load(), text=read_text(path), force=True, canary=canary, watch=watch)
         return carry_out(target, wish, witness=witness)
 
-    def killed_at(self, moment: int) -> list[str]:
+    def killed_at(self, moment: int | str) -> list[str]:
         """Apply the new file in a process that is killed at that moment, and return the moments until then."""
         done = self.station.exec([sys.executable, str(DRIVER), str(self.new), str(moment)], timeout=120)
         assert done.returncode == (-9 if moment else 0), done.stderr

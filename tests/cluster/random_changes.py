@@ -93,12 +93,12 @@ def some_edits(dice: random.Random, data: Data, site: Site) -> list[Edit]:
 # Quotas --------------------------------------------------------------------------------------------------------------
 
 
-def _some_quota(dice: random.Random, *, gpus: Sequence[int], shards: bool = False) -> Data:
+def _some_quota(dice: random.Random, groups: Iterable[Data], *, gpus: Sequence[int]) -> Data:
     quota: Data = {"gpu": dice.choice(gpus)}
-    more = {"jobs": dice.choice((3, 20)), "submitted": dice.choice((5, 100)), "cpu": 8 * quota["gpu"], "memory": "1T"}
-    for key in dice.sample(sorted(more), dice.choice((0, 0, 1, 2))):
-        quota[key] = more[key]
-    return quota | ({"shards": dice.choice((1, 16, 64))} if shards else {})
+    of_a_model = {dice.choice([each["gpu_type"] for each in groups]): dice.choice((2, quota["gpu"]))}
+    more = {"jobs": dice.choice((3, 20)), "submitted": dice.choice((5, 100)), "cpu": 8 * quota["gpu"], "memory": "1T",
+            "shards": dice.choice((1, 16, 64)), "nodes": dice.choice((4, 30)), "gpu_types": of_a_model}  # fmt: skip
+    return quota | {key: more[key] for key in dice.sample(sorted(more), dice.choice((0, 0, 1, 2)))}
 
 
 def _set_quota(dice: random.Random, place: Data, key: str, quota: Data) -> str:
@@ -110,25 +110,25 @@ def _set_quota(dice: random.Random, place: Data, key: str, quota: Data) -> str:
 
 
 def quota_of_each_user(dice: random.Random, data: Data, _: Site) -> str:
-    quota = _some_quota(dice, gpus=(8, 16, 24, 32, 40))
+    quota = _some_quota(dice, data["groups"].values(), gpus=(8, 16, 24, 32, 40))
     return "each user: " + _set_quota(dice, data.setdefault("quota", {}), "per_user", quota)
 
 
 def quota_of_each_team(dice: random.Random, data: Data, _: Site) -> str:
-    quota = _some_quota(dice, gpus=(64, 128, 320))
+    quota = _some_quota(dice, data["groups"].values(), gpus=(64, 128, 320))
     return "each team: " + _set_quota(dice, data.setdefault("quota", {}), "per_team", quota)
 
 
 def quota_of_one_team(dice: random.Random, data: Data, _: Site) -> str:
     name = dice.choice(list(data["teams"]))
-    quota = _some_quota(dice, gpus=(16, 64, 400))
+    quota = _some_quota(dice, data["groups"].values(), gpus=(16, 64, 400))
     return f"team {name}: " + _set_quota(dice, data["teams"][name], "quota", quota)
 
 
 def quota_in_a_group(dice: random.Random, data: Data, _: Site) -> str:
     name, whose = dice.choice(list(data["groups"])), dice.choice(("per_user", "per_team"))
     group = data["groups"][name]
-    quota = _some_quota(dice, gpus=(4, 8, 16, 32), shards=group.get("shards_per_gpu", 1) > 1)
+    quota = _some_quota(dice, [group], gpus=(4, 8, 16, 32))
     return f"group {name}, {whose}: " + _set_quota(dice, group.setdefault("quota", {}), whose, quota)
 
 
@@ -206,6 +206,32 @@ def team_is_renamed(dice: random.Random, data: Data, _: Site) -> str:
     data["teams"] = {fresh if each == name else each: team for each, team in data["teams"].items()}
     _forget_team(data, name, instead=[fresh])
     return f"team {name} becomes {fresh}"
+
+
+def coordinator(dice: random.Random, data: Data, _: Site) -> str:
+    team = dice.choice([name for name, each in data["teams"].items() if each["members"]])
+    user = dice.choice(data["teams"][team]["members"])
+    having = data["teams"][team].setdefault("coordinators", [])
+    (having.remove if user in having else having.append)(user)
+    return f"{user} coordinates {team}: {user in having}"
+
+
+def team_above(dice: random.Random, data: Data, _: Site) -> str:
+    """Stand a team below another one; a file with a circle would be refused before Slurm is looked at."""
+    teams, name = data["teams"], dice.choice(list(data["teams"]))
+    each = above = dice.choice([None, *teams])
+    while each:
+        if each == name:
+            return ""
+        each = teams[each].get("parent")
+    teams[name]["parent"] = above
+    return f"team {name} is below {above or 'nobody'}"
+
+
+def weight(dice: random.Random, data: Data, _: Site) -> str:
+    name = dice.choice(list(data["teams"]))
+    data["teams"][name]["weight"] = value = dice.choice((None, 1, 10, 300))
+    return f"team {name} weighs {value}"
 
 
 def description(dice: random.Random, data: Data, _: Site) -> str:
@@ -312,9 +338,22 @@ def environments(dice: random.Random, data: Data, _: Site) -> str:
     return f"environments: {key} {value}"
 
 
+def emergency_over_quota(dice: random.Random, data: Data, _: Site) -> str:
+    data["emergency"] = {"over_quota": dice.random() < 0.5}
+    return f"emergency: {data['emergency']}"
+
+
+def scheduler(dice: random.Random, data: Data, _: Site) -> str:
+    policy = data.setdefault("slurm", {})
+    key, values = dice.choice((("profile", ("quick-start", "none")), ("edit", ("ask", "never"))))
+    policy[key] = dice.choice(values)
+    return f"slurm: {key} {policy[key]}"
+
+
 def calendar(dice: random.Random, data: Data, _: Site) -> str:
     nights = dice.choice(("20:00-08:00", "22:00-06:00"))
-    data["calendar"] = dice.choice(({}, {"nights": nights}, {"nights": nights, "weekends": True, "holidays": "CN"}))
+    quota, days = {"quota": {"per_user": {"gpu": dice.choice((8, 64))}}}, {"extra": ["2026-12-24"], "weekends": True}
+    data["calendar"] = dice.choice(({}, {"nights": nights}, {**days, "holidays": "CN"}, {"nights": nights, **quota}))
     return f"calendar: {data['calendar']}"
 
 
@@ -322,8 +361,9 @@ KINDS: dict[str, Kind] = {
     each.__name__: each
     for each in (
         quota_of_each_user, quota_of_each_team, quota_of_one_team, quota_in_a_group, member_comes, member_goes,
-        member_moves, emergency_right, team_comes, team_goes, team_is_renamed, description, teams_of_a_group,
-        times_of_a_group, use_of_a_group, default_group, group_comes, group_goes, group_is_split, groups_are_merged,
-        sharing, over_request, environments, calendar,
+        member_moves, emergency_right, coordinator, team_comes, team_goes, team_is_renamed, team_above, weight,
+        description, teams_of_a_group, times_of_a_group, use_of_a_group, default_group, group_comes, group_goes,
+        group_is_split, groups_are_merged, sharing, over_request, environments, emergency_over_quota, scheduler,
+        calendar,
     )
 }  # fmt: skip

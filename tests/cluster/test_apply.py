@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from aistation_slurm.cluster.carry_out import Wish, carry_out
 from aistation_slurm.cluster.health import look_at_health
 from aistation_slurm.cluster.history import History
+from aistation_slurm.cluster.rollback import way_back
 from aistation_slurm.errors import TakenBack, UnsafePlan
 from tests.cluster.applying import PLAIN, Applying, changed
 
@@ -108,11 +110,7 @@ def test_an_apply_that_is_killed_at_any_moment_leaves_the_old_or_the_new(applyin
 
 
 def test_an_interrupted_apply_is_said_and_finished_also_where_slurmctld_has_died(station, applying, jobs, wait_for):
-    moments = applying.killed_at(0)
-    new = applying.picture()
-    applying.apply(applying.old)
-    tell = next(n for n, each in enumerate(moments, start=1) if each.startswith("before ~ slurmctld"))
-    applying.killed_at(tell)
+    applying.killed_at("before ~ slurmctld")
     told = History(applying.conf_dir).interrupted().told()
     assert "was interrupted at step" in told
     assert "~ slurmctld" in told
@@ -128,7 +126,8 @@ def test_an_interrupted_apply_is_said_and_finished_also_where_slurmctld_has_died
     done = applying.aistation("cluster", "apply", "--yes", "--no-canary", str(applying.new))
     assert done.returncode == 0, done.stderr
     assert "slurmctld does not answer: put back as before" in done.stderr
-    assert applying.picture() == new
+    target = applying.target(applying.new)
+    assert target.plan(target.load()).lines() == []
     applying.apply(applying.old)
 
 
@@ -146,8 +145,7 @@ def test_files_that_end_slurmctld_are_taken_back_and_it_is_started(station, appl
         applying.apply(applying.new, witness=spoil)
     assert station.slurm.write.ping()
     assert applying.picture() == old
-    entry = History(applying.conf_dir).entries()[-1]
-    assert (entry.state, entry.done < len(entry.steps)) == ("undone", True)
+    assert History(applying.conf_dir).entries()[-1].state == "undone"
 
 
 def test_a_node_that_falls_takes_the_apply_back(station, applying, jobs):
@@ -187,6 +185,23 @@ def test_the_way_back_puts_the_cluster_file_back_too(station, applying):
     diff = applying.aistation("cluster", "history", str(said["number"]), "--diff").stdout
     assert "+over_request: remind" in diff
     assert "MaxTime=2-00:00:00" in diff
+
+
+def test_before_the_first_apply_there_was_nothing_of_ours(station, applying):
+    old = applying.picture()
+    first = History(applying.conf_dir).entries()[0]
+    way = way_back(History(applying.conf_dir), first.number)
+    assert (way.text, way.entry.number) == (None, 1)
+    target = applying.target(way.cluster_file)
+    wish = Wish(spec=way.spec, text=None, force=True, canary=False, watch=False, kind="rollback", undoes=1)
+    carry_out(target, wish)
+    assert {each.name for each in station.slurm.read.partitions()} == {"site"}
+    assert {each.name for each in station.slurm.read.qos()} == {"normal"}
+    assert {(each.account, each.user) for each in station.slurm.read.associations()} == {("root", ""), ("root", "root")}
+    assert "aistation: " not in (applying.conf_dir / "slurm.conf").read_text()
+    assert History(applying.conf_dir).last_applied() is None
+    applying.apply(applying.old)
+    assert applying.picture() == old
 
 
 def test_an_unsafe_plan_leaves_no_trace(station, applying, chen, wait_for):

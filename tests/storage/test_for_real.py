@@ -230,7 +230,7 @@ def test_the_command_line_sets_and_shows_and_a_user_sees_their_own(disk, aistati
 
 @pytest.mark.slow
 def test_whoever_is_not_root_is_told_so(disk, aistation):
-    said = aistation("plan", user=ANN)
+    said = aistation("plan", user=ANN, code=1)
     assert "nothing is decided" in said
     assert "only root may" in said or "run it as root" in said
     assert "only root may see what nobody has stored" in aistation("show", "--user", BOB, user=ANN, code=1)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from aistation_slurm.cluster.accounting import strangers
 from aistation_slurm.cluster.desired import desired
+from aistation_slurm.cluster.drift import with_drift
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.errors import SpecError
 from aistation_slurm.slurm.model import Account, Association
@@ -145,6 +146,28 @@ def test_a_team_keeps_its_own_coordinator_when_the_parent_loses_the_same_one():
     there = slurm_with(spec, found)
     assert coordinators_of(there, "a") == {"ann"}
     assert not plan_of(spec, as_shown(there))
+
+
+def by_hand(last: ClusterSpec, observed: Observed) -> list[str]:
+    """Return what was changed by hand since the file was applied."""
+    changes = with_drift(plan_of(last, observed).changes, last, observed)
+    return [line for change in changes for line in change.by_hand]
+
+
+def test_what_somebody_changed_by_hand_is_told_and_what_the_file_changes_is_not():
+    spec = spec_of(a={"parent": "b", "weight": 5, "coordinators": ["ann"]}, b={})
+    found = slurm_with(spec)
+    row = replace(found.associations["a", ""], parent="root", share=1)
+    moved = replace(found, associations={**found.associations, ("a", ""): row})
+    moved = replace(moved, accounts={**moved.accounts, "a": replace(moved.accounts["a"], coordinators=("bob",))})
+    assert by_hand(spec, moved) == [
+        "account a was moved",
+        "Fairshare 5 -> 1",
+        "coordinator ann of a was removed",
+        "coordinator bob of a was added",
+    ]
+    heavier = spec_of(a={"parent": "b", "weight": 6, "coordinators": ["ann"]}, b={"weight": 2})
+    assert not any(change.by_hand for change in with_drift(plan_of(heavier, found).changes, spec, found))
 
 
 @st.composite

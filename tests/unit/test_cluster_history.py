@@ -87,11 +87,11 @@ def test_what_leaves_nothing_of_ours_has_no_cluster_file(tmp_path):
     assert last_applied(tmp_path) is None
 
 
-def test_old_entries_go(tmp_path, monkeypatch):
+def test_old_entries_go_but_the_first_stays(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "KEPT", 3)
     for _ in range(5):
         end(begun(tmp_path), State.DONE)
-    assert [each.number for each in History(tmp_path).entries()] == [3, 4, 5]
+    assert [each.number for each in History(tmp_path).entries()] == [1, 4, 5]
 
 
 def test_one_that_was_killed_while_it_was_written_is_none(tmp_path):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +21,7 @@ from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.cluster.plan import decide
 from aistation_slurm.cluster.policy import table_text
 from aistation_slurm.cluster.site import SiteConf
+from aistation_slurm.slurm import commands
 from aistation_slurm.slurm.marks import MARK
 from aistation_slurm.slurm.model import Account, Association, Limits, Node, Partition, Qos
 from aistation_slurm.slurm.nodelist import fold
@@ -29,7 +34,15 @@ from tests.unit.test_slurm_recorded import replay
 UNIT = Path(__file__).resolve().parent
 EXAMPLES = UNIT.parents[1] / "slurm_conf" / "examples"
 RECORDED = UNIT.parent / "recorded"
+SITES = sorted(path.parent for path in RECORDED.glob("sites/*/slurm.conf"))
 ETC = Path("/etc/slurm")
+ASKED = {
+    "nodes": commands.show_nodes,
+    "partitions": commands.show_partitions,
+    "qos": commands.show_qos,
+    "accounts": commands.show_accounts,
+    "associations": lambda: commands.show_associations("small"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +82,7 @@ def test_what_we_made_comes_back_as_it_was(name, tmp):
     assert meaning(found) == meaning(spec)
     assert not plan_of(found, observed)
     assert "site" not in text.partition("cluster:")[2]
-    assert ("Left out: calendar: no Slurm tells the hours of QOS night" in text) == spec.calendar.has_nights
+    assert ("Note: calendar: no Slurm tells the hours of QOS night" in text) == spec.calendar.has_nights
 
 
 @pytest.mark.parametrize("name", ["small", "eight-machines", "six-teams"])
@@ -78,6 +91,7 @@ def test_what_slurm_has_no_word_for_is_taken_from_the_file_that_was_applied_last
     spec = load_spec(path)
     found, text = imported(shown(spec), tmp, before=path.read_text())
     assert "Left out" not in text
+    assert "Note" not in text
     assert meaning(found) == meaning(spec)
     for key in ("timezone", "calendar", "environments"):
         assert getattr(found, key) == getattr(spec, key)
@@ -93,24 +107,46 @@ def test_a_file_of_another_cluster_or_of_none_that_can_be_read_is_not_remembered
         assert not any(team.description for team in found.teams.values())
 
 
-def a_site(release: Path) -> Observed:
-    """Return what a real Slurm of this release showed."""
-    rows = replay(release, "associations")
+def a_site(answer: Callable[[str], list[Any]]) -> Observed:
+    """Return what a real Slurm showed; `answer` reads a recorded one."""
+    rows = answer("associations")
     return Observed(
         cluster=rows[0].cluster,
         site=SiteConf(ETC / "slurm.conf", {"clustername": (rows[0].cluster, "slurm.conf:1")}),
         files={},
-        qos={each.name: each for each in replay(release, "qos")},
-        accounts={each.name: each for each in replay(release, "accounts")},
+        qos={each.name: each for each in answer("qos")},
+        accounts={each.name: each for each in answer("accounts")},
         associations={(each.account, each.user): each for each in rows if not each.partition},
-        nodes={each.name: each for each in replay(release, "nodes")},
-        partitions={each.name: each for each in replay(release, "partitions")},
+        nodes={each.name: each for each in answer("nodes")},
+        partitions={each.name: each for each in answer("partitions")},
     )
+
+
+def recorded_site(folder: Path) -> tuple[Observed, list[Association]]:
+    """Return what a site of its own showed, and its associations with one partition alone."""
+
+    def answer(name: str) -> list[Any]:
+        argv, _, text = (folder / f"{name}.txt").read_text().split("\n", 2)
+        assert tuple(json.loads(argv)) == ASKED[name]().argv
+        return ASKED[name]().read(text)
+
+    return a_site(answer), [row for row in answer("associations") if row.partition]
+
+
+@pytest.mark.parametrize("folder", SITES, ids=lambda path: path.name)
+def test_a_site_of_its_own_becomes_this_file_and_planning_right_after_changes_nothing(folder, tmp):
+    observed, narrow = recorded_site(folder)
+    text = str(tell(Seen(observed, narrow)))
+    assert text == (folder / "expected.yaml").read_text()
+    tmp.write_text(text)
+    spec = load_spec(tmp)
+    assert not spec.is_ours
+    assert not plan_of(spec, observed)
 
 
 @pytest.mark.parametrize("release", sorted(RECORDED.glob("slurm-*")), ids=lambda path: path.name)
 def test_planning_right_after_importing_what_a_real_slurm_showed_changes_nothing(release, tmp):
-    observed = a_site(release)
+    observed = a_site(partial(replay, release))
     spec, text = imported(observed, tmp)
     assert not plan_of(spec, observed)
     assert list(spec.groups) == ["v100", "p100_shar"]
@@ -118,7 +154,7 @@ def test_planning_right_after_importing_what_a_real_slurm_showed_changes_nothing
     assert spec.teams["behavior"].quota == Quota(gpu=24, cpu=100, memory="500G")
     assert (spec.teams["face"].quota.jobs, spec.teams["face"].quota.submitted) == (5, 10)
     assert not spec.is_ours
-    assert "# Left out: account behavior: our mark, but no QOS development of ours: left to the site" in text
+    assert "# Note: account behavior: our mark, but no QOS development of ours: left to the site" in text
     assert "# Left out: partition locked: its nodes are in group p100_shar already" in text
 
 

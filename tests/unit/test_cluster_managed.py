@@ -10,6 +10,9 @@ import pytest
 from aistation_slurm.cluster.changes import WriteRules
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.cluster.site import SiteConf
+from aistation_slurm.errors import SpecError
+from aistation_slurm.priority.rights import plan_right
+from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.marks import MARK
 from aistation_slurm.slurm.model import Account, Association, Qos
 from aistation_slurm.spec import ClusterSpec, load_spec
@@ -97,3 +100,12 @@ def test_a_qos_of_ours_stays_while_an_account_of_the_site_rests_on_it():
         associations={(each.account, each.user): each for each in rows},
     )
     assert plan_of(site, observed).lines() == ["- qos old"]
+
+
+def test_the_right_to_emergency_jobs_in_a_team_of_the_site_is_not_ours_to_give(tmp_path):
+    path = tmp_path / "cluster.yaml"
+    text = (EXAMPLES / "small.yaml").read_text()
+    path.write_text(text.replace("members: [chen, eve]", "members: [chen, eve], managed_by: site"))
+    for give in (True, False):
+        with pytest.raises(SpecError, match="team face is the site's own"):
+            plan_right(path, Slurm(read=None, write=None), user="eve", team=None, give=give)

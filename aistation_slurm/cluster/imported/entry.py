@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aistation_slurm.cluster.imported.quotas import short
+from aistation_slurm.cluster.imported.quotas import Brevity, told
 from aistation_slurm.cluster.imported.words import Data
 
 SITE: Mapping[str, Data] = {"managed_by": "site"}
@@ -21,9 +21,10 @@ class Entry:
     quotas: Mapping[str, Mapping[str, Data]] = field(default_factory=dict)
     """`per_user`, `per_team` of a group; a team's own has the name ``."""
 
-    def said(self, brief: frozenset[str]) -> dict[str, Data]:
-        """Return the whole entry; `brief` names the quotas whose CPUs and memory follow from their GPUs."""
-        quotas = {who: short(quota) if who in brief else quota for who, quota in self.quotas.items() if quota}
+    def said(self, brevity: Mapping[str, Brevity]) -> dict[str, Data]:
+        """Return the whole entry; a quota that `brevity` doesn't name is told whole."""
+        named = {who: told(quota, brevity.get(who, Brevity.WHOLE)) for who, quota in self.quotas.items()}
+        quotas = {who: quota for who, quota in named.items() if quota}
         quota = quotas.get("", quotas)
         given = {key: value for key, value in self.data.items() if value not in ("", [], None)}
         return {**given, **({"quota": quota} if quota else {}), **({} if self.is_ours else SITE)}

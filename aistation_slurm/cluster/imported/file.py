@@ -12,7 +12,7 @@ from aistation_slurm.cluster.imported.groups import groups_of
 from aistation_slurm.cluster.imported.parts import Parts
 from aistation_slurm.cluster.imported.remembered import remembered
 from aistation_slurm.cluster.imported.seen import Remarks, Seen
-from aistation_slurm.cluster.imported.teams import qos_quotas, teams_of, unsaid_qos, users_quota
+from aistation_slurm.cluster.imported.teams import common_qos, qos_quotas, teams_of, unsaid_qos, users_quota
 from aistation_slurm.cluster.imported.words import WIDTH, Data, entry, section
 from aistation_slurm.errors import SpecError
 from aistation_slurm.spec import ClusterSpec
@@ -29,13 +29,13 @@ _FEW = 5
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A cluster file, and what could not be put into it."""
+    """A cluster file, and what its reader should know beside it."""
 
     data: Mapping[str, Data]
-    left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        lines = [*HEAD, *(line for remark in self.left_out for line in _comment(remark)), ""]
+        lines = [*HEAD, *(line for remark in self.remarks for line in _comment(remark)), ""]
         for key, value in self.data.items():
             lines += [""] if lines[-1] and key in _SPACED else []
             if key in _LONG and isinstance(value, Mapping):
@@ -47,9 +47,7 @@ class Imported:
 
 def _comment(remark: str) -> list[str]:
     text = "".join(each if each.isprintable() else "?" for each in remark)
-    return textwrap.wrap(
-        f"Left out: {text}", WIDTH, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False
-    )
+    return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
 
 
 def tell(seen: Seen) -> Imported:
@@ -62,9 +60,9 @@ def tell(seen: Seen) -> Imported:
     data = _data(seen, _our_teams(seen, remarks), remarks)
     changes = list(accounting_changes(desired(ClusterSpec.model_validate(data)), seen.observed))
     for change in changes[:_FEW]:
-        remarks.add("what `plan` would change", str(change))
+        remarks.note("what `plan` would change", str(change))
     if len(changes) > _FEW:
-        remarks.add("what `plan` would change", f"and {len(changes) - _FEW} things more")
+        remarks.note("what `plan` would change", f"and {len(changes) - _FEW} things more")
     return Imported(data, tuple(remarks.lines))
 
 
@@ -74,12 +72,12 @@ def _our_teams(seen: Seen, remarks: Remarks) -> frozenset[str]:
     missing = [name for name in (DEVELOPMENT, EMERGENCY) if not seen.observed.is_our_qos(name)]
     if marked and missing:
         why = f"our mark, but no QOS {' and '.join(missing)} of ours: left to the site"
-        remarks.add(f"account {', '.join(sorted(marked))}", why)
+        remarks.note(f"account {', '.join(sorted(marked))}", why)
     return frozenset() if missing else marked
 
 
 def _data(seen: Seen, ours: frozenset[str], remarks: Remarks) -> dict[str, Data]:
-    """Return the file with these teams as ours; CPUs and memory are left out of a quota where they follow from it."""
+    """Return the file with these teams as ours."""
     groups = groups_of(seen, remarks)
     if not groups:
         hint = "\n".join(["does its slurm.conf say Gres=gpu:...?", *remarks.lines])
@@ -88,9 +86,7 @@ def _data(seen: Seen, ours: frozenset[str], remarks: Remarks) -> dict[str, Data]
     teams = teams_of(seen, ours, models, remarks)
     quotas = _quotas(seen, ours, models, remarks)
     _others(seen, remarks)
-    parts = Parts(seen, groups, teams, quotas)
-    briefest = ClusterSpec.model_validate(parts.data(frozenset(parts.slots())))
-    data = remembered(seen, parts.data(parts.following(briefest)), remarks)
+    data = remembered(seen, Parts(seen, groups, teams, quotas).briefest(), remarks)
     return {key: data[key] for key in ClusterSpec.model_fields if key in data}
 
 
@@ -100,10 +96,11 @@ def _quotas(
     """Return the quotas over all groups: of our users where there are any, else of the site's."""
     whose = sorted(ours) or list(seen.teams)
     user = users_quota(seen, whose, models, remarks, of_most=bool(ours))
-    return {"per_user": user} if user or ours else qos_quotas(seen, models, remarks)
+    common = "" if user or ours else common_qos(seen)
+    unsaid_qos(seen, remarks, said=common)
+    return qos_quotas(seen, common, models, remarks) if common else {"per_user": user}
 
 
 def _others(seen: Seen, remarks: Remarks) -> None:
-    unsaid_qos(seen, remarks)
     for row in seen.narrow:
         remarks.add(f"{row.user or 'account'} in {row.account}", f"limits in partition {row.partition} alone")

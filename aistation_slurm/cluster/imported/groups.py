@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aistation_slurm.cluster.desired import DEVELOPMENT, NORMAL
 from aistation_slurm.cluster.imported.entry import Entry
-from aistation_slurm.cluster.imported.quotas import quota_of, rest_of
+from aistation_slurm.cluster.imported.quotas import MODELS, PER_SOMEBODY, quota_of, rest_of
 from aistation_slurm.cluster.imported.seen import Remarks, Seen
 from aistation_slurm.cluster.imported.words import Data
 from aistation_slurm.slurm.model import Limits, Node, Partition
@@ -70,6 +70,10 @@ def _alike(partition: Partition, nodes: Sequence[Node], with_gpus: Sequence[Node
     if count < len(with_gpus):
         odd = fold(node.name for node in with_gpus if kind_of(node) != kind)
         remarks.add(f"{odd} of partition {partition.name}", "GPUs of another kind than its other nodes")
+    if mixed := [node.name for node in with_gpus if len({each.type for each in node.gres if each.name == "gpu"}) > 1]:
+        remarks.note(
+            f"{fold(mixed)} of partition {partition.name}", "GPUs of several models, the first of which is told"
+        )
     return [node for node in with_gpus if kind_of(node) == kind]
 
 
@@ -203,11 +207,19 @@ def _quotas(seen: Seen, partition: Partition, kind: Kind, remarks: Remarks) -> d
         submitted=limits.max_submit_jobs_per_account,
         models=models,
     )
-    rest = rest_of(limits, *(name for name in Limits.__slots__ if name.endswith(("_user", "_account"))))
+    rest = rest_of(limits, *PER_SOMEBODY)
     if unsaid := [
         *(f"per user {each}" for each in user.unsaid),
         *(f"per account {each}" for each in team.unsaid),
         *rest,
     ]:
         remarks.add(f"QOS {partition.qos} of partition {partition.name}", f"{' '.join(unsaid)}: no key says that")
-    return {"per_user": user.quota, "per_team": team.quota}
+    quotas = {"per_user": user.quota, "per_team": team.quota}
+    return {who: _typed(quota) for who, quota in quotas.items()} if seen.is_our_group(partition) else quotas
+
+
+def _typed(quota: dict[str, Data]) -> dict[str, Data]:
+    """Return the quota as the file has it: we write a limit of a group's one model for GPUs of any model too."""
+    models = quota.get(MODELS)
+    is_twice = isinstance(models, dict) and set(models.values()) == {quota.get("gpu")}
+    return {key: value for key, value in quota.items() if not (is_twice and key == "gpu")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from aistation_slurm.cluster.imported.words import Data
 from aistation_slurm.slurm.model import Limits
@@ -22,8 +23,17 @@ _KEYS = {
 }
 _MODEL = "gres/gpu:"
 MODELS = "gpu_types"
-DERIVED = ("cpu", "memory")
-"""What a quota that is left without them takes from its GPUs."""
+PER_SOMEBODY = tuple(name for name in Limits.__slots__ if name.endswith(("_user", "_account")))
+"""The limits of a QOS that hold for each user, or for each account."""
+_DERIVED, _COUNTS = frozenset({"cpu", "memory"}), frozenset({"jobs", "submitted"})
+
+
+class Brevity(Enum):
+    """How much of a quota is told: what follows from the rest need not be."""
+
+    WHOLE = "all that Slurm has"
+    SHORT = "without CPUs and memory, which follow from the GPUs"
+    COUNTS = "no more than jobs, since the rest follows from the quota over all groups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +72,11 @@ def _are_reached(by_model: Mapping[str, Data], gpus: Data | None) -> bool:
     return not isinstance(gpus, int) or all(isinstance(each, int) and each <= gpus for each in by_model.values())
 
 
-def short(quota: Mapping[str, Data]) -> dict[str, Data]:
-    """Return the quota without what would follow from its GPUs."""
-    return {key: value for key, value in quota.items() if key not in DERIVED}
+def told(quota: Mapping[str, Data], brevity: Brevity) -> dict[str, Data]:
+    """Return the quota without what need not be said."""
+    if brevity is Brevity.COUNTS:
+        return {key: value for key, value in quota.items() if key in _COUNTS}
+    return {key: value for key, value in quota.items() if brevity is Brevity.WHOLE or key not in _DERIVED}
 
 
 def rest_of(limits: Limits, *said: str) -> tuple[str, ...]:

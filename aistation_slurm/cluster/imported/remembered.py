@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from aistation_slurm.cluster.imported.quotas import quota_of, short
+from aistation_slurm.cluster.imported.quotas import Brevity, quota_of, told
 from aistation_slurm.cluster.imported.seen import Remarks, Seen
 from aistation_slurm.cluster.imported.words import Data
 from aistation_slurm.cluster.limits import WIDE, WIDE_MEMORY
@@ -55,7 +55,7 @@ def _nights(seen: Seen, remarks: Remarks) -> dict[str, Data]:
     """Return a calendar where QOS `night` is ours: without one it would go."""
     if not (seen.observed.is_our_qos(NIGHT) or f"\n  {NIGHT} = " in seen.our_rules):
         return {}
-    remarks.add("calendar", f"no Slurm tells the hours of QOS night; {_NIGHTS} keeps it: write yours")
+    remarks.note("calendar", f"no Slurm tells the hours of QOS night; {_NIGHTS} keeps it: write yours")
     limits = seen.observed.qos[NIGHT].limits if NIGHT in seen.observed.qos else Limits()
     user = _narrow(limits.max_tres_per_user, limits.max_jobs_per_user, limits.max_submit_jobs_per_user)
     team = _narrow(limits.max_tres_per_account, limits.max_jobs_per_account, limits.max_submit_jobs_per_account)
@@ -67,7 +67,7 @@ def _narrow(tres: Tres, jobs: int | None, submitted: int | None) -> dict[str, Da
     """Return the limits of QOS `night` as a quota, without those that are only there to hide others."""
     own = {name: amount for name, amount in tres.items() if amount < (WIDE_MEMORY if name == "mem" else WIDE)}
     models = frozenset(name.removeprefix("gres/gpu:") for name in own)
-    return short(quota_of(own, jobs=jobs, submitted=submitted, models=models).quota)
+    return told(quota_of(own, jobs=jobs, submitted=submitted, models=models).quota, Brevity.SHORT)
 
 
 def _with(entries: Data, known: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Data]:

@@ -22,18 +22,24 @@ ROOT = "root"
 """Slurm's own account and user, which belong to no team."""
 
 
-_TEAM_LINE = re.compile(r'^    (?:\["([^"]+)"\]|(\w+)) = ', re.MULTILINE)
+_LINE = re.compile(r'^    (?:\["([^"]+)"\]|(\w+)) = .*', re.MULTILINE)
 
 
 @dataclass(slots=True)
 class Remarks:
-    """What can't be said in a cluster file, one line each, in the order in which it was met."""
+    """What a cluster file can't say, or its reader should know: one line each, in the order in which it was met."""
 
     lines: list[str] = field(default_factory=list)
 
     def add(self, what: str, why: str) -> None:
-        """Remember one thing, once."""
-        line = f"{what}: {why}"
+        """Remember, once, one thing that is left out."""
+        self._add(f"Left out: {what}: {why}")
+
+    def note(self, what: str, why: str) -> None:
+        """Remember, once, one thing that is told in another way than Slurm has it."""
+        self._add(f"Note: {what}: {why}")
+
+    def _add(self, line: str) -> None:
         if line not in self.lines:
             self.lines.append(line)
 
@@ -62,7 +68,9 @@ class Seen:
     def teams(self) -> Mapping[str, Association]:
         """The accounts that can be teams, by name: in the order of our table, then parents before their children."""
         rows = [row for row in self.rows if not row.user and is_name(row.account)]
-        return {row.account: row for row in sorted(rows, key=lambda row: self.place(row.account))}
+        return {
+            row.account: row for row in sorted(rows, key=lambda row: self._places.get(row.account, len(self._places)))
+        }
 
     @cached_property
     def our_lines(self) -> Mapping[str, Line]:
@@ -76,15 +84,30 @@ class Seen:
         text = self.observed.files.get(policy.TABLE) or ""
         return text if is_ours(text) else ""
 
-    def place(self, team: str) -> int:
-        """Return where our table of rules has the team; those that it has not come behind."""
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        """Where our table of rules has each team."""
         _, _, block = self.our_rules.partition("\n  teams = {\n")
-        names = [quoted or plain for quoted, plain in _TEAM_LINE.findall(block)]
-        return names.index(team) if team in names else len(names)
+        return {quoted or plain: place for place, (quoted, plain) in enumerate(_LINE.findall(block))}
 
-    def members(self, account: str) -> list[Association]:
+    def says_quota(self, group: str, who: str) -> bool | None:
+        """Return whether our table of rules has a quota of the group itself; None where it has not the group."""
+        key = "user" if who == "per_user" else "team"
+        _, _, block = self.our_rules.partition("\n  groups = {\n")
+        lines = (match for match in _LINE.finditer(block) if group in match.groups())
+        return next((f" {key} = {{}}" not in match[0] for match in lines), None)
+
+    @cached_property
+    def _members(self) -> Mapping[str, Sequence[Association]]:
+        found: dict[str, list[Association]] = {}
+        for row in self.rows:
+            if row.user and row.user != ROOT:
+                found.setdefault(row.account, []).append(row)
+        return found
+
+    def members(self, account: str) -> Sequence[Association]:
         """Return the rows of the account's users, root aside."""
-        return [row for row in self.rows if row.account == account and row.user and row.user != ROOT]
+        return self._members.get(account, ())
 
     def is_our_group(self, partition: Partition) -> bool:
         """True where we wrote the partition: it stands in our file, or its quotas are in a QOS with our mark."""

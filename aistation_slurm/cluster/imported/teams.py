@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from aistation_slurm.cluster.desired import DEVELOPMENT, EMERGENCY, NORMAL
 from aistation_slurm.cluster.imported.entry import Entry
-from aistation_slurm.cluster.imported.quotas import quota_of, rest_of
+from aistation_slurm.cluster.imported.quotas import PER_SOMEBODY, quota_of, rest_of
 from aistation_slurm.cluster.imported.seen import ROOT, Remarks, Seen
 from aistation_slurm.cluster.imported.words import Data
-from aistation_slurm.slurm.model import Association, Limits
+from aistation_slurm.slurm.model import Association
 from aistation_slurm.spec import is_user
 
 MOST_WEIGHT = 1_000_000
@@ -113,12 +113,17 @@ def _key(tres: dict[str, int]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(tres.items()))
 
 
-def qos_quotas(seen: Seen, models: frozenset[str], remarks: Remarks) -> dict[str, dict[str, Data]]:
-    """Return what the one QOS that all users' jobs run under allows each user and each account; nothing without one."""
+def common_qos(seen: Seen) -> str:
+    """Return the one QOS that all users' jobs run under unless they say otherwise; nothing where there are several."""
     rows = [row for account in seen.teams for row in seen.members(account)]
     defaults = {row.default_qos or (row.qos[0] if len(row.qos) == 1 else "") for row in rows}
     name = defaults.pop() if len(defaults) == 1 else ""
-    limits = seen.observed.qos[name].limits if name in seen.observed.qos else Limits()
+    return name if name in seen.observed.qos else ""
+
+
+def qos_quotas(seen: Seen, name: str, models: frozenset[str], remarks: Remarks) -> dict[str, dict[str, Data]]:
+    """Return what this QOS allows each user and each account."""
+    limits = seen.observed.qos[name].limits
     user = quota_of(
         limits.max_tres_per_user,
         jobs=limits.max_jobs_per_user,
@@ -132,23 +137,26 @@ def qos_quotas(seen: Seen, models: frozenset[str], remarks: Remarks) -> dict[str
         models=models,
     )
     if user.quota or team.quota:
-        remarks.add(
-            f"QOS {name}", "its limits stand below `quota`: all users' jobs run under it unless they say otherwise"
-        )
+        why = "its limits stand in `quota`, since all users' jobs run under it unless they say otherwise"
+        remarks.note(f"QOS {name}", why)
+    if unsaid := [*user.unsaid, *team.unsaid]:
+        remarks.add(f"QOS {name}", f"{' '.join(unsaid)}: no key says that")
     return {who: said.quota for who, said in (("per_user", user), ("per_team", team)) if said.quota}
 
 
-def unsaid_qos(seen: Seen, remarks: Remarks) -> None:
-    """Remark on each QOS of the site's own that jobs run under and that limits them, or goes first."""
+def unsaid_qos(seen: Seen, remarks: Remarks, *, said: str) -> None:
+    """Remark on each QOS of the site's own that jobs run under and that limits them, or goes first.
+
+    Of the one whose limits for users and accounts are `said` already, only on the others.
+    """
     of_partitions = {each.qos for each in seen.observed.partitions.values()}
     for name, qos in seen.observed.qos.items():
         if seen.observed.is_our_qos(name) or name in of_partitions:
             continue
         values = [f"Priority={qos.priority}"] if qos.priority else []
         values += [f"Preempt={','.join(sorted(qos.preempt))}"] if qos.preempt else []
-        values += rest_of(qos.limits)
+        values += rest_of(qos.limits, *(PER_SOMEBODY if name == said else ()))
         users = len({row.user for row in seen.rows if row.user and name in row.qos})
         if values or (users and name not in {NORMAL, DEVELOPMENT, EMERGENCY}):
             many = f"{users} user{'' if users == 1 else 's'}" if users else "nobody"
-            who = f"QOS {name}, which {many} may use"
-            remarks.add(who, f"{' '.join(values) or 'its name'}: no key says that")
+            remarks.add(f"QOS {name}, which {many} may use", f"{' '.join(values) or 'its name'}: no key says that")

@@ -52,17 +52,25 @@ def look_at(files: Files, settings: SlurmSettings, texts: Mapping[Path, str], sl
     if slurm is None:
         return known
     config = slurm.read.config()
-    enforced = "qos" in config.get("AccountingStorageEnforce", "")
     return replace(
         known,
         version=release_of(config),
         config=config,
-        qos=frozenset(each.lower() for each in slurm.read.loaded_qos()) if enforced else None,
+        qos=_qos(slurm, config),
         nodes={each.name: each for each in slurm.read.nodes()},
         partitions={each.name: each for each in slurm.read.partitions()},
         jobs=tuple(slurm.read.jobs()),
         plugins=plugins_of(files.conf.value("PluginDir") or config.get("PluginDir", "")),
     )
+
+
+def _qos(slurm: Slurm, config: Mapping[str, str]) -> frozenset[str] | None:
+    """Return the QOS that slurmctld knows; where it enforces none yet, those that it will find at its next start."""
+    if "slurmdbd" not in config.get("AccountingStorageType", ""):
+        return None
+    if "qos" in config.get("AccountingStorageEnforce", ""):
+        return frozenset(each.lower() for each in slurm.read.loaded_qos())
+    return frozenset(each.name.lower() for each in slurm.read.qos())
 
 
 def _sockets(conf: Conf) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from aistation_slurm.cluster.places.base import Files, Host, Hosts, Seen, digest, encoded, folded
@@ -46,9 +46,12 @@ class Push:
 
     name = "ssh"
 
-    def __init__(self, asker: Asker, hosts: Hosts, *, at_once: int = 32) -> None:
+    def __init__(self, asker: Asker, hosts: Hosts, *, at_once: int = 32, names: Iterable[str] = ()) -> None:
         self._asker, self._hosts, self._at_once = asker, hosts, at_once
+        self._names = NAMES | set(names)
         self._staged, self._switched = "", ""
+        self._touched: Sequence[Host] = hosts.up
+        """Who may hold the new files since the last switch."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -62,12 +65,12 @@ class Push:
 
     def cannot_carry(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return which of the names a node does not take, each as a sentence of why."""
-        why = "is not among what a node takes; name it with --name in the key's forced command, or bring it yourself"
-        return tuple(f"{name}: {why}" for name in names if name not in NAMES)
+        why = "nodes don't take it; add it to [nodes] names, and to the nodes' line (aistation node files --setup)"
+        return tuple(f"{name}: {why}" for name in names if name not in self._names)
 
     def look(self, names: Iterable[str]) -> Seen:
         """Return what the hosts hold now."""
-        seen = self._ask(self._hosts.up, {"verb": "look", "names": list(names)}, enough=len(self._hosts.up))
+        seen = self._ask(self._hosts.up, {"verb": "look", "names": list(names)})
         states = {host.name: str(answer.get("state", "")) for host, answer in seen.answers.items()}
         return Seen(
             {host.name: _digests(answer) for host, answer in sorted(seen.answers.items())},
@@ -94,10 +97,11 @@ class Push:
         """Put what was staged in force on every host; staged nothing, it does nothing."""
         if not self._staged:
             return
-        self._staged, self._switched = "", self._staged
+        self._staged, self._switched, self._touched = "", self._staged, self._hosts.up
         try:
             outcome = self._ask(self._hosts.up, {"verb": "switch", "push": self._switched})
             if outcome.failed:
+                self._touched = outcome.touched
                 raise _nothing_changed("could not put them in force", outcome.failed)
         except BaseException:
             self.back()
@@ -108,7 +112,7 @@ class Push:
         if not self._switched:
             return
         push, self._switched = self._switched, ""
-        outcome = self._ask(self._hosts.up, {"verb": "back", "push": push}, enough=len(self._hosts.up))
+        outcome = self._ask(self._touched, {"verb": "back", "push": push}, enough=len(self._hosts.up))
         if outcome.failed:
             text = f"{_hosts(outcome.failed)} could not be switched back and may hold the new files"
             hint = "\n".join([*_lines(outcome.failed), "the next apply brings all of them together"])
@@ -120,24 +124,36 @@ class Push:
             push, self._staged = self._staged, ""
             self._ask(self._hosts.up, {"verb": "drop", "push": push})
 
-    def restart(self, names: Sequence[str]) -> Seen:
-        """Let these hosts restart their slurmd, each by the command that its own side of the key names."""
-        outcome = self._ask([host for host in self._hosts.up if host.name in set(names)], {"verb": "restart"})
-        return Seen({host.name: {} for host in outcome.answers}, outcome.failed)
+    def restart(self) -> None:
+        """Let every host restart its slurmd, each by the command that its own side of the key names.
+
+        Raises:
+            PlaceError: some host could not; the others did.
+        """
+        outcome = self._ask(self._hosts.up, {"verb": "restart"})
+        if outcome.failed:
+            text = f"{_hosts(outcome.failed)} did not restart slurmd"
+            raise PlaceError(text, hint="\n".join(_lines(outcome.failed)), failed=outcome.failed)
 
     def _ask(
         self, hosts: Sequence[Host], request: Mapping[str, object], body: bytes = b"", *, enough: int = GIVE_UP_AFTER
     ) -> Outcome:
-        outcome = Outcome()
-        with ThreadPoolExecutor(max(1, min(self._at_once, len(hosts))), thread_name_prefix="push") as pool:
-            waiting = {pool.submit(self._asker.ask, host, request, body): host for host in hosts}
+        outcome, failed = Outcome(), list[Host]()
+
+        def one(host: Host) -> Answer:
+            if len(failed) >= enough:
+                raise HostUnreachable("not asked any more, since so many failed")
             try:
-                while waiting:
-                    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                    for each in done:
-                        _note(outcome, waiting.pop(each), each)
-                    if len(outcome.refused) + len(outcome.unreached) >= enough:
-                        outcome.unreached.update(_not_asked(waiting))
+                return self._asker.ask(host, request, body)
+            except PlaceError:
+                failed.append(host)
+                raise
+
+        with ThreadPoolExecutor(max(1, min(self._at_once, len(hosts))), thread_name_prefix="push") as pool:
+            asked = {pool.submit(one, host): host for host in hosts}
+            try:
+                for each in as_completed(asked):
+                    _note(outcome, asked[each], each)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
         return outcome
@@ -156,12 +172,6 @@ def _note(outcome: Outcome, host: Host, future: Future[Answer]) -> None:
         outcome.unreached[host] = str(error)
     except PlaceError as error:
         outcome.refused[host] = str(error)
-
-
-def _not_asked(waiting: dict[Future[Answer], Host]) -> dict[Host, str]:
-    """Cancel what has not begun, and return those hosts."""
-    cancelled = [each for each in waiting if each.cancel()]
-    return {waiting.pop(each): "not asked any more, since so many failed" for each in cancelled}
 
 
 def _entry(name: str, content: bytes | None, text: str | None) -> dict[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 from aistation_slurm.settings import Settings
@@ -13,9 +12,7 @@ _KEY = "ssh-ed25519 AAAA... (the key of step 1: run this again once it is there)
 _RESTRICTED = "restrict"
 
 
-def setup_lines(
-    settings: Settings, program: Path, folder: Path, names: Sequence[str] = (), restart_with: str = ""
-) -> list[str]:
+def setup_lines(settings: Settings, *, program: Path, folder: Path, restart_with: str = "") -> list[str]:
     """Return the steps, in order, each with the very line to use.
 
     The host keys come by srun: slurmd and slurmctld know each other by MUNGE already, and nobody who only stands on the
@@ -29,7 +26,7 @@ def setup_lines(
         "1. Here, as root: a key that only this may use.",
         f"   ssh-keygen -q -t ed25519 -N '' -C aistation -f {nodes.key}",
         f"2. On every node, in the authorized_keys of {nodes.user}: what the key may do there, and all it may.",
-        f"   {authorized_line(settings, program, folder, names, restart_with)}",
+        f"   {authorized_line(settings, program=program, folder=folder, restart_with=restart_with)}",
         *_root_login(nodes.user),
         "3. Here: the nodes' host keys, by way of Slurm itself.",
         f"   srun -N NUMBER --ntasks-per-node=1 sh -c {ask} >> {nodes.known_hosts}",
@@ -41,12 +38,10 @@ def setup_lines(
     ]
 
 
-def authorized_line(
-    settings: Settings, program: Path, folder: Path, names: Sequence[str] = (), restart_with: str = ""
-) -> str:
+def authorized_line(settings: Settings, *, program: Path, folder: Path, restart_with: str = "") -> str:
     """Return the line for authorized_keys (sshd(8)): one command, whatever is asked for, and nothing beside it."""
     words = [str(program), "node", "files", "--folder", str(folder)]
-    words += [word for name in names for word in ("--name", name)]
+    words += [word for name in settings.nodes.names for word in ("--name", name)]
     words += ["--restart-with", restart_with] if restart_with else []
     command = shlex.join(words).replace("\\", "\\\\").replace('"', '\\"')
     return f'{_RESTRICTED},command="{command}" {_public(settings.nodes.key)}'

@@ -129,7 +129,7 @@ def _private_key(path: Path) -> paramiko.PKey:
         return paramiko.PKey.from_path(path)
     except OSError as error:
         raise SettingsError(f"the key can't be read ({error.strerror})", where=str(path), hint=SETUP) from error
-    except paramiko.PasswordRequiredException as error:
+    except (paramiko.PasswordRequiredException, TypeError) as error:  # cryptography's own word for it, by paramiko 5
         hint = "apply asks nobody: make one without (`aistation node files --setup`)"
         raise SettingsError("the key has a passphrase", where=str(path), hint=hint) from error
     except (paramiko.SSHException, ValueError, paramiko.pkey.UnknownKeyType) as error:

@@ -68,16 +68,22 @@ def mark(path: str, project: int) -> int:
     Raises:
         StorageError: the file system knows no projects, or this user may not.
     """
-    device = os.stat(path).st_dev
     changed = 0
     with _explained(path):
+        device = os.stat(path).st_dev
         for _, folders, files, handle in os.fwalk(path, onerror=_raise, follow_symlinks=False):
             changed += _give(handle, project, inherit=True)
-            folders[:] = [
-                name for name in folders if os.stat(name, dir_fd=handle, follow_symlinks=False).st_dev == device
-            ]
+            folders[:] = [name for name in folders if _device(name, handle) == device]
             changed += sum(_give_file(name, handle, project) for name in files)
     return changed
+
+
+def _device(name: str, folder: int) -> int | None:
+    """Return the file system that it lies on; None where it is gone meanwhile."""
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_dev
+    except FileNotFoundError:
+        return None
 
 
 def _give_file(name: str, folder: int, project: int) -> bool:

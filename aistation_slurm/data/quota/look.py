@@ -52,37 +52,35 @@ class Seen:
 def look(wanted: WantedStorage, tools: Tools, *, everybody: bool = False) -> Seen:
     """Return what one file system says of those whose quota is wanted, or with `everybody` of all users and teams."""
     try:
-        mount = find_mount(wanted.path)
-        backend = choose(mount, wanted.backend)
-        users = [name for name, amount in wanted.users.items() if amount or everybody]
-        teams = list(wanted.teams) if any(wanted.teams.values()) or (everybody and wanted.team_folders) else []
-        kinds: set[Kind] = {"user"} if users else set()
-        backend.probe(mount, kinds | ({backend.team_kind} if teams else set()), tools)
-        uids = dict(_uids(users))
-        folders = dict(_folders(wanted, teams))
-        usage: dict[tuple[Kind, int], Usage] = {
-            ("user", id_): found for id_, found in _ask(backend, mount, "user", uids.values(), tools)
-        }
-        ids = {id_ for each in folders.values() if (id_ := team_id(backend, each))}
-        free = _free(backend, mount, wanted, folders, tools)
-        if teams:
-            usage |= {
-                (backend.team_kind, id_): found for id_, found in _ask(backend, mount, backend.team_kind, ids, tools)
-            }
-        device = os.stat(wanted.path).st_dev
+        return _see(wanted, tools, everybody=everybody)
     except StorageError as error:
         return Seen(wanted=wanted, problem=error)
     except OSError as error:
         return Seen(wanted=wanted, problem=StorageError(f"can't be looked at ({error.strerror})", where=wanted.path))
+
+
+def _see(wanted: WantedStorage, tools: Tools, *, everybody: bool) -> Seen:
+    mount = find_mount(wanted.path)
+    backend = choose(mount, wanted.backend)
+    users = [name for name, amount in wanted.users.items() if amount or everybody]
+    has_teams = any(wanted.teams.values()) or (everybody and wanted.team_folders is not None)
+    asked: dict[Kind, bool] = {"user": bool(users), backend.team_kind: has_teams}
+    backend.probe(mount, [kind for kind, is_asked in asked.items() if is_asked], tools)
+    uids = dict(_uids(users))
+    folders = dict(_folders(wanted)) if has_teams else {}
+    teams = {id_ for each in folders.values() if (id_ := team_id(backend, each))}
     return Seen(
         wanted=wanted,
         mount=mount,
         backend=backend,
-        device=device,
+        device=os.stat(wanted.path).st_dev,
         uids=uids,
         folders=folders,
-        usage=usage,
-        free=free,
+        usage={
+            **(_ask(backend, mount, "user", uids.values(), tools) if uids else {}),
+            **(_ask(backend, mount, backend.team_kind, teams, tools) if has_teams else {}),
+        },
+        free=_free(backend, mount, wanted, folders, tools),
     )
 
 
@@ -154,9 +152,10 @@ def team_id(backend: Backend, folder: Folder) -> int:
     return folder.group if backend.team_kind == "group" else folder.project or 0
 
 
-def _ask(backend: Backend, mount: Mount, kind: Kind, ids: Collection[int], tools: Tools) -> Iterator[tuple[int, Usage]]:
-    if ids:
-        yield from backend.look(mount, kind, ids, tools).items()
+def _ask(
+    backend: Backend, mount: Mount, kind: Kind, ids: Collection[int], tools: Tools
+) -> dict[tuple[Kind, int], Usage]:
+    return {(kind, id_): usage for id_, usage in backend.look(mount, kind, ids, tools).items()}
 
 
 def _uids(names: Collection[str]) -> Iterator[tuple[str, int]]:
@@ -167,8 +166,8 @@ def _uids(names: Collection[str]) -> Iterator[tuple[str, int]]:
             continue
 
 
-def _folders(wanted: WantedStorage, teams: Collection[str]) -> Iterator[tuple[str, Folder]]:
-    for team in teams:
+def _folders(wanted: WantedStorage) -> Iterator[tuple[str, Folder]]:
+    for team in wanted.teams:
         path = wanted.folder_of(team)
         if path is not None and (folder := look_at_folder(path)) is not None:
             yield team, folder

@@ -1,8 +1,8 @@
 """Record what sites of their own answer: `python -m tests.recorded.sites.record CLUSTER SITE...`.
 
-CLUSTER is a dev cluster that is up, and is spoiled by it: take it down afterwards. Of its slurmdbd all accounts and QOS go,
-its slurmctld runs with the site's `slurm.conf` in the place of our nodes and partitions, and each line of `accounting.sh` is
-carried out. The site's nodes have no slurmd. Then each question of an import is asked once.
+CLUSTER is a dev cluster that is up, and is spoiled by it: take it down afterwards. Of its slurmdbd all accounts and
+QOS go, its slurmctld runs with the site's `slurm.conf` in the place of our nodes and partitions, and each line of
+`accounting.sh` is carried out. The site's nodes have no slurmd. Then each question of an import is asked once.
 """
 
 import re
@@ -55,10 +55,9 @@ def main() -> None:
 
 
 def resolvable(text: str) -> str:
-    """Return the site's lines with an address for each node: slurmctld looks for a minute for those that nobody knows."""
-    return re.sub(
-        r"^(NodeName=(?!DEFAULT)\S+)", r"\1 NodeAddr=127.0.0.1 NodeHostname=localhost", text, flags=re.MULTILINE
-    )
+    """Return the site's lines with an address for each node: slurmctld looks for a minute for one that it lacks."""
+    here = r"\1 NodeAddr=127.0.0.1 NodeHostname=localhost"
+    return re.sub(r"^(NodeName=(?!DEFAULT)\S+)", here, text, flags=re.MULTILINE)
 
 
 def forget(slurm) -> None:

@@ -1,4 +1,4 @@
--- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents cb2784b58f86).
+-- Written by `aistation cluster apply` from /etc/aistation/cluster.yaml (contents 047c2660ee4b).
 -- Changes made here are lost; change the cluster file instead.
 return {
   over_request = "adjust",
@@ -9,7 +9,7 @@ return {
   night = {user = {gpus = 24}, team = {}},
   order = {"a100", "v100", "lab"},
   groups = {
-    ["a100"] = {gpu_type = "a100", use = "training", nodes = 2, names = "a100-[01-02]", gpus = 8, cpus = 128, memory = 1048576, shards = 0, teams = {language = true, vision = true}, user = {}, team = {}},
+    ["a100"] = {gpu_type = "a100", use = "training", nodes = 2, names = "a100-[01-02]", gpus = 8, cpus = 128, memory = 1048576, shards = 0, teams = {language = true, vision = true}, user = {gpus = 8, cpus = 144, memory = 1179648}, team = {}},
     ["v100"] = {gpu_type = "v100", use = "training", nodes = 4, names = "v100-[01-04]", gpus = 4, cpus = 32, memory = 131072, shards = 0, user = {gpus = 8, cpus = 72, memory = 294912}, team = {gpus = 12, cpus = 104, memory = 425984}},
     lab = {gpu_type = "rtx2080ti", use = "both", nodes = 2, names = "lab-[01-02]", gpus = 4, cpus = 32, memory = 131072, shards = 16, user = {}, team = {}},
   },

@@ -106,14 +106,15 @@ def advice(
 ) -> Iterator[str]:
     """Yield what would be better in the site's slurm.conf, or is not yet in force, as one line each.
 
-    `edited`: its lines are edited by the plan, which tells slurmctld too, so that nothing of that is left to say.
+    `edited`: its lines are edited by the plan, which tells slurmctld too, so that nothing of that is left to say; but
+    for Lua where nobody knows whether this Slurm can run it.
     """
     if not spec.is_ours:
         return
     for key, value in site_keys(spec).items():
         if key == JOB_SUBMIT and has_lua is False:
             yield f"{site.path}: this Slurm was built without Lua, so no request is made to fit when it is submitted"
-        elif edited or (key == CLI_FILTER and has_lua is False):
+        elif (key == CLI_FILTER and has_lua is False) or (edited and not (key in LUA and has_lua is None)):
             continue
         elif key in ADVISED and (fix := fixed(key, value, site.value(key))):
             yield f"{site.where(key)}: better with the line {key}={fix}{_AFTERWARDS.get(key, '')}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aistation_slurm.cluster.conf import Conf, Line, read_conf
-from aistation_slurm.cluster.keys import JOB_SUBMIT, fixed, site_keys
+from aistation_slurm.cluster.keys import LUA, fixed, site_keys
 from aistation_slurm.cluster.lint.nodes import nodes_of
 from aistation_slurm.cluster.site import CONF, SiteConf, is_ours_by_name
 from aistation_slurm.cluster.site_nodes import NodeEdit, node_edits, shares_of
@@ -73,7 +73,7 @@ class _Editing:
 
     def _keys(self) -> Iterator[tuple[str, str]]:
         for key, value in site_keys(self.spec).items():
-            if key == JOB_SUBMIT and not self.has_lua:
+            if key in LUA and not self.has_lua:
                 continue
             if not (fix := fixed(key, value, self.conf.value(key))):
                 continue

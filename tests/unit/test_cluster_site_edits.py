@@ -251,6 +251,19 @@ def test_what_slurmdbd_must_count_comes_before_the_first_limit(tmp_path):
     carried_out(plan)
 
 
+def test_a_plugin_that_this_slurm_may_not_have_is_advised_and_not_written(tmp_path):
+    observed = replace(written(tmp_path, PLAIN), has_lua=None)
+    plan = plan_in(tmp_path, observed)
+    assert "JobSubmitPlugins" not in edited(plan)[0].text
+    assert any("better with the line JobSubmitPlugins=lua" in note for note in plan.notes)
+
+
+def test_limits_that_begin_to_be_enforced_name_the_jobs_of_those_without_an_association(tmp_path):
+    jobs = (Job(job_id=7, name="x", user="old", account="", partition="all", state=JobState.PENDING),)
+    plan = plan_in(tmp_path, replace(written(tmp_path, PLAIN), jobs=jobs))
+    assert edited(plan)[0].jobs == (7,)
+
+
 def test_a_new_slurm_needs_no_restart(tmp_path):
     observed = written(tmp_path, PLAIN)
     old, new = (

@@ -11,10 +11,10 @@ from typing import Protocol
 
 from aistation_slurm.cluster.canary import try_canary
 from aistation_slurm.cluster.catching_up import catch_up
-from aistation_slurm.cluster.changes import Change, RestartController, TellController, WriteFile
+from aistation_slurm.cluster.changes import Change, RestartController, RestartNodes, TellController, WriteFile
 from aistation_slurm.cluster.entry import Entry, State, whoever
 from aistation_slurm.cluster.execution import Execution, swap_of
-from aistation_slurm.cluster.health import WATCH, Health, look_again, look_at_health
+from aistation_slurm.cluster.health import WATCH, Health, look_again, look_at_health, with_slurmds
 from aistation_slurm.cluster.history import end, note_step
 from aistation_slurm.cluster.lock import alone
 from aistation_slurm.cluster.places import Place
@@ -22,6 +22,7 @@ from aistation_slurm.cluster.plan import Plan
 from aistation_slurm.cluster.recover import recover
 from aistation_slurm.cluster.replacing import Witness, nobody
 from aistation_slurm.cluster.restart import restarts_by_reconfigure
+from aistation_slurm.cluster.slurmds import port_of
 from aistation_slurm.cluster.target import Target
 from aistation_slurm.cluster.undo import undo
 from aistation_slurm.cluster.unfinished import tells_of
@@ -153,7 +154,7 @@ class _Work:
 
     def run(self, interrupted: Entry | None) -> Outcome:
         """Carry the plan out, and look again."""
-        before = look_at_health(self._target.slurm)
+        before = self._look()
         canary = try_canary(self._target, self._wish.spec, before) if self._needs_canary else None
         entry = self._begin(interrupted)
         execution = self._execute(entry)
@@ -231,11 +232,22 @@ class _Work:
             note_step(entry, str(change))
             self._watcher.done(number, of, change, time.monotonic() - begun)
 
+    def _look(self) -> Health:
+        found = look_at_health(self._target.slurm)
+        return with_slurmds(found, port=self._port) if self._tells and self._wish.watch else found
+
+    @property
+    def _tells(self) -> bool:
+        return any(isinstance(each, TellController | RestartNodes) for each in self._plan.changes)
+
+    @property
+    def _port(self) -> int:
+        return port_of(self._config.get("SlurmdPort", ""))
+
     def _look_again(self, before: Health) -> list[str]:
-        told = any(isinstance(each, TellController) for each in self._plan.changes)
         user = self._config.get("SlurmUser", "").partition("(")[0]
-        watch = WATCH if told and self._wish.watch else 0.0
-        return look_again(self._target.slurm, before, slurm_user=user, watch=watch)
+        watch = WATCH if self._tells and self._wish.watch else 0.0
+        return look_again(self._target.slurm, before, slurm_user=user, watch=watch, port=self._port)
 
     def _outcome(self, entry: Entry, execution: Execution, notes: tuple[str, ...]) -> Outcome:
         by_hand = () if restarts_by_reconfigure(self._config) else tuple(execution.by_hand)

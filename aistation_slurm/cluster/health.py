@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aistation_slurm.cluster.changes import some
+from aistation_slurm.cluster.slurmds import USUAL_PORT, listening
 from aistation_slurm.errors import SlurmError, UnknownToSlurm
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.marks import is_ours
@@ -31,6 +32,14 @@ class Health:
     partitions: Mapping[str, Partition] = field(default_factory=dict)
     jobs: Mapping[int, Job] = field(default_factory=dict)
     """Those that wait, run or end; after an apply those that are over, too."""
+    listening: frozenset[str] = frozenset()
+    """The nodes, of those that were asked, whose slurmd is there."""
+
+
+def with_slurmds(health: Health, *, port: int) -> Health:
+    """Return the same with the slurmd that are there, of the nodes that Slurm could use."""
+    usable = [node for node in health.nodes.values() if node.state.is_usable]
+    return replace(health, listening=listening(usable, port=port))
 
 
 def look_at_health(slurm: Slurm, *, with_over: bool = False) -> Health:
@@ -59,11 +68,14 @@ class Fault:
         return self.text
 
 
-def look_again(slurm: Slurm, before: Health, *, slurm_user: str, watch: float) -> list[str]:
-    """Return what is worse than before, or nothing, after `watch` seconds; some faults are given time to pass."""
+def look_again(slurm: Slurm, before: Health, *, slurm_user: str, watch: float, port: int = USUAL_PORT) -> list[str]:
+    """Return what is worse than before, or nothing, after `watch` seconds; some faults are given time to pass.
+
+    A slurmd that is not there any more is looked for at its `port` (SlurmdPort), of those that were there before.
+    """
     begun = time.monotonic()
     while True:
-        found = _worse_now(slurm, before, slurm_user)
+        found = [*_worse_now(slurm, before, slurm_user), *_silent(before, port)]
         patience = PATIENCE if all(each.may_pass for each in found) else CERTAIN
         passed = time.monotonic() - begun
         if passed >= (max(watch, patience) if found else watch):
@@ -80,6 +92,12 @@ def _worse_now(slurm: Slurm, before: Health, slurm_user: str) -> list[Fault]:
     numbers = [job.job_id for job in lost]
     gone = [Fault(f"jobs are gone: {some(numbers)}")] if numbers else []
     return [*gone, *worse(before, now, slurm_user=slurm_user)]
+
+
+def _silent(before: Health, port: int) -> Iterator[Fault]:
+    there = [before.nodes[name] for name in before.listening]
+    if gone := before.listening - listening(there, port=port):
+        yield Fault(f"no slurmd listens on {fold(gone)} any more", may_pass=True)
 
 
 def _is_forgotten(slurm: Slurm, job: Job) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 
 from aistation_slurm.devcluster import services
+from aistation_slurm.devcluster.daemons import log_tail
 from aistation_slurm.devcluster.instance import DevCluster, bring_up, stop
 from aistation_slurm.devcluster.nodes import wait_registered
-from aistation_slurm.errors import UnknownNameError
+from aistation_slurm.errors import DevClusterError, UnknownNameError
 from aistation_slurm.slurm.nodelist import expand
 
 CONTROLLER, ALL = "slurmctld", "all"
+PATIENCE = 30.0
+"""Seconds that a slurmd may take until it has registered."""
 
 
 def restart(cluster: DevCluster, what: str) -> list[str]:
@@ -39,6 +42,9 @@ def _nodes(cluster: DevCluster, names: list[str]) -> list[str]:
     daemons = {each.name for each in wanted}
     stop(cluster, lambda name: name in daemons)
     bring_up(cluster, wanted)
-    if CONTROLLER in cluster.running():
-        wait_registered(cluster.paths, names, since=since)
+    if CONTROLLER in cluster.running() and not wait_registered(cluster.paths, names, since=since, within=PATIENCE):
+        running = cluster.running()
+        lost = [name for name in names if f"slurmd:{name}" not in running] or names
+        hint = log_tail(cluster.paths.log / f"slurmd.{lost[0]}.out")
+        raise DevClusterError(f"slurmd of {','.join(lost)} did not register after its restart", hint=hint)
     return [each.name for each in wanted]

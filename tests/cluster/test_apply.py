@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,18 @@ def test_a_node_that_falls_takes_the_apply_back(station, applying, jobs):
         assert applying.picture() == old
     finally:
         station.exec(["scontrol", "update", "NodeName=dev-01", "State=RESUME"])
+
+
+@pytest.mark.slow
+def test_gpus_that_are_not_there_are_taken_back_before_a_node_is_lost(station, applying, jobs, wait_for):
+    old = applying.picture()
+    slurm = station.settings.slurm.model_copy(update={"gpu_device": "/dev/there-is-no-gpu"})
+    target = replace(applying.target(applying.old), settings=station.settings.model_copy(update={"slurm": slurm}))
+    wish = Wish(spec=target.load(), text=applying.old.read_text(), canary=False)
+    with pytest.raises(TakenBack, match="slurmd"):
+        carry_out(target, wish)
+    assert applying.picture() == old
+    wait_for(lambda: all(station.node(name).state.is_usable for name in ("v100-01", "v100-02", "v100-03", "dev-01")))
 
 
 def test_the_way_back_puts_the_cluster_file_back_too(station, applying):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 
 import pytest
 
 from aistation_slurm.cluster.health import Health, worse
+from aistation_slurm.cluster.slurmds import listening
 from aistation_slurm.slurm.model import Job, Node, Partition
 from aistation_slurm.slurm.states import JobState, NodeState
 
@@ -82,3 +84,17 @@ def test_a_partition_that_takes_no_jobs_any_more_is_worse():
     assert faults(health(), health(partition="DOWN")) == ["partition v100 is DOWN"]
     gone = replace(health(), partitions={})
     assert faults(health(), gone) == []
+
+
+def test_a_slurmd_is_looked_for_at_its_own_port():
+    with socket.create_server(("127.0.0.1", 0)) as there, socket.create_server(("127.0.0.1", 0)) as gone:
+        port, dead = there.getsockname()[1], gone.getsockname()[1]
+        gone.close()
+        idle = NodeState.parse("IDLE")
+        nodes = [
+            Node(name="a", address="127.0.0.1", port=port, state=idle),
+            Node(name="b", address="127.0.0.1", port=dead, state=idle),
+            Node(name="c", address="127.0.0.1", state=idle),
+        ]
+        assert listening(nodes, port=port) == {"a", "c"}
+    assert listening(nodes, port=port) == frozenset()

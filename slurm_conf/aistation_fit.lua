@@ -96,6 +96,23 @@ local function caps_of(r, names)
   return caps
 end
 
+-- All that limits a job of this team and QOS in these groups. It is worked out once and kept: most of what a call
+-- costs, and the same for all users.
+local kept, how_many = {}, 0
+
+local function limits_of(r, names)
+  local key = table.concat(names, ",") .. "|" .. r.account .. "|" .. (r.qos or "") .. "|" .. (r.wants_share or "")
+  local found = kept[key]
+  if found and not r.without_nodes then return found end
+  found = { caps = caps_of(r, names), gpus = quota_of(r, names, "gpus", "GPUs"),
+            shards = quota_of(r, names, "shards", "shares of GPUs"), cpus = quota_of(r, names, "cpus", "CPUs"),
+            memory = quota_of(r, names, "memory", "memory", write_memory) }
+  if r.without_nodes then return found end
+  if how_many >= 2000 then kept, how_many = {}, 0 end
+  kept[key], how_many = found, how_many + 1
+  return found
+end
+
 -- A limit of the node, or what a quota leaves for each of so many things, whichever is less.
 local function share(limit, quota, things)
   if quota.count == nil then return limit end
@@ -301,19 +318,17 @@ local function fit_places(r, caps, quota)
   return FIT[places[1]](r, caps, quota)
 end
 
-local function fit_gpus(r, names, caps)
-  local quota = quota_of(r, names, "gpus", "GPUs")
+local function fit_gpus(r, caps, quota)
   if fit_places(r, caps, quota) then return true end
   local named = r.named_nodes and r.named_nodes > 1 and ("it names %d nodes"):format(r.named_nodes)
   r.why_not = named or reason(quota.count and quota.count < caps.gpus.count and quota or caps.gpus)
   return false
 end
 
-local function fit_shares(r, names, caps)
+local function fit_shares(r, caps, quota)
   local what = r.wants_share
   local share = what and r.lists[PER_NODE][what]
   if share == nil or r.is_mixed then return true end
-  local quota = quota_of(r, names, "shards", "shares of GPUs")
   local fits = math.min(share.count, caps.shards.count or 0, quota.count or share.count)
   if fits < share.count and fits < 1 then
     r.why_not = caps.shards.count == 0 and caps.name .. " does not share its GPUs" or reason(quota)
@@ -328,9 +343,9 @@ local function fit_shares(r, names, caps)
 end
 
 -- Whoever is alone on a node (--exclusive) is given all its GPUs, and counts for them.
-local function fit_alone(r, names, caps)
+local function fit_alone(r, caps, quota)
   if not r.is_alone then return true end
-  local quota, nodes = quota_of(r, names, "gpus", "GPUs"), math.max(1, r.sizes.min_nodes or 1, r.named_nodes or 1)
+  local nodes = math.max(1, r.sizes.min_nodes or 1, r.named_nodes or 1)
   if quota.count == nil or nodes * caps.whole <= quota.count then return true end
   r.why_not = ("--exclusive takes all %s GPUs of a node; %s"):format(whole(caps.whole), reason(quota))
   return false
@@ -419,15 +434,15 @@ end
 
 -- True where the request fits by now, as `r.changes` says; false where no part of it can, as `r.why_not` says.
 local function fit(r, names)
-  local caps = caps_of(r, names)
-  if not fit_alone(r, names, caps) then return false end
+  local limits = limits_of(r, names)
+  local caps = limits.caps
+  if not fit_alone(r, caps, limits.gpus) then return false end
   if not (r.wants_gpu or r.wants_share) then return true end
-  if not (fit_gpus(r, names, caps) and fit_shares(r, names, caps)) then return false end
+  if not (fit_gpus(r, caps, limits.gpus) and fit_shares(r, caps, limits.shards)) then return false end
   local gpus = math.max(1, math.min(gpus_on_node(r, caps), caps.cpus.count, caps.memory.count))
-  fit_cpus(r, caps, gpus, quota_of(r, names, "cpus", "CPUs"))
-  local quota = quota_of(r, names, "memory", "memory", write_memory)
+  fit_cpus(r, caps, gpus, limits.cpus)
   local cpus_of_gpu = r.wants_gpu and math.floor(caps.cpus.count / math.max(1, caps.gpus.count)) or 0
-  fit_memory(r, caps, quota, gpus, cpus_of_gpu)
+  fit_memory(r, caps, limits.memory, gpus, cpus_of_gpu)
   return true
 end
 

@@ -184,6 +184,21 @@ local function recount(r, place, name, count)
   r.set[place] = write_list(r.lists[place])
 end
 
-return { new = new_request, is_resized = is_resized, change = change, clamp = clamp, resize = resize,
+-- Name the model of GPUs that name none, or the one `from` which the job comes; without a model they name none.
+local function name_model(r, model, from)
+  for _, place in ipairs(PLACES) do
+    local list, differs = r.lists[place], false
+    for _, each in ipairs(list.words) do
+      if type(each) == "table" and each.name == "gpu" and each.count > 0 and (each.kind == nil or each.kind == from)
+        and each.kind ~= model then
+        each.head = each.head:match("^(.-gpu)") .. (model and ":" .. model or "") .. each.head:sub(-1)
+        each.kind, r.kind, differs = model, model, true
+      end
+    end
+    if differs then r.job[place] = write_list(list) end
+  end
+end
+
+return { new = new_request, name_model = name_model, is_resized = is_resized, change = change, clamp = clamp, resize = resize,
          recount = recount, given = given, text = text, whole = whole, places = PLACES,
          count_nodes = count_nodes, common_nodes = common_nodes }

@@ -118,6 +118,28 @@ local function is_sized(r)
   return (request.given(r.before.job_state) or 0) % 256 == 0 and request.is_resized(r.job)
 end
 
+-- The one model of these groups, where a quota of the user or of a team counts it: slurmctld holds such a quota only
+-- against requests that name the model.
+local function counted_model(r, names)
+  local group = policy.groups[names[1]]
+  for _, name in ipairs(names) do
+    if policy.groups[name] == nil or policy.groups[name].gpu_type ~= group.gpu_type then return nil end
+  end
+  local types, team, seen = policy.user.types, r.account, 0
+  while group do
+    if types and types[group.gpu_type] then return group.gpu_type end
+    if team == nil or policy.teams[team] == nil or seen > 100 then return nil end
+    types, team, seen = policy.teams[team].types, policy.teams[team].parent, seen + 1
+  end
+end
+
+-- Name the model in the request; a job that is moved to another group is no longer held to the one that we named.
+local function name_model(r, names)
+  local from, partition = {}, r.before and request.text(r.job.partition) and request.text(r.before.partition) or ""
+  for name in partition:gmatch("[^,]+") do from[#from + 1] = name end
+  request.name_model(r, counted_model(r, names), counted_model(r, from))
+end
+
 local function rules(job, before, partitions)
   local r = request.new(job, before)
   if r.account == "" then return slurm.SUCCESS end  -- who is in no team is refused by Slurm
@@ -128,6 +150,7 @@ local function rules(job, before, partitions)
   if r.chosen then job.partition = r.chosen end
   give_qos(r, names)
   if not is_sized(r) then return slurm.SUCCESS end
+  name_model(r, names)
   r.said = {}
   groups.tell_of_other_type(r, names)
   tell_all(r.said)

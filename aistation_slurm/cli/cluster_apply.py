@@ -44,7 +44,6 @@ def apply(
 
     \b
     Examples:
-      aistation cluster apply                     shows the plan, and asks
       aistation cluster apply --checksum 58f9ffe07e29
       aistation cluster apply --staged            waits for jobs that are in the way
     """

@@ -21,6 +21,7 @@ DIFFERENT = 1
 
 @click.command("files")
 @click.option("--check", is_flag=True, help="Show which files each host holds. Run where `cluster apply` runs.")
+@click.option("--restart", metavar="NODES", default="", help="Let these nodes restart their slurmd. Run there too.")
 @click.option("--setup", is_flag=True, help="Show what to do once so that files can be pushed by ssh.")
 @click.option(
     "--folder", default="/etc/slurm", show_default=True, type=click.Path(path_type=Path), help="Slurm's, on the node."
@@ -30,21 +31,26 @@ DIFFERENT = 1
 )
 @click.option("--restart-with", default="", metavar="COMMAND", help="How slurmd is restarted here, if it may be.")
 @json_option
-def files(check: bool, setup: bool, folder: Path, names: tuple[str, ...], restart_with: str, as_json: bool) -> None:
+def files(
+    check: bool, restart: str, setup: bool, folder: Path, names: tuple[str, ...], restart_with: str, as_json: bool
+) -> None:
     """Take Slurm's files from `cluster apply`; or, with --check, show which ones each host holds.
 
-    Without --check or --setup this is the one command that the key of `cluster apply` can run on a node, by the
-    line in authorized_keys that --setup shows. It reads one request from stdin, and no word of the caller's.
+    Without any of --check, --restart and --setup this is the one command that the key of `cluster apply` can run on
+    a node, by the line in authorized_keys that --setup shows. It reads a request from stdin, and no word of the caller's.
 
     \b
     Examples:
       aistation node files --setup
       aistation node files --check --json
+      aistation node files --restart 'gpu-[01-08]'
     """
     if setup:
         _show_setup(folder, restart_with)
     elif check:
         _check(as_json=as_json)
+    elif restart:
+        _restart(restart)
     else:
         _serve(folder, names, restart_with)
 
@@ -102,6 +108,23 @@ def _compared(target: Target) -> tuple[Place, Seen, list[str]]:
     place, here = target.place(), files_here(target.conf_dir)
     seen = place.look(here)
     return place, seen, differing(seen, here)
+
+
+def _restart(nodes: str) -> None:
+    """Restart slurmd on the hosts of these nodes, those that Slurm calls down too: it may be what brings them back."""
+    from aistation_slurm.cluster.places.base import Hosts, host_of
+    from aistation_slurm.cluster.places.choose import open_push
+    from aistation_slurm.errors import UnknownToSlurm
+    from aistation_slurm.slurm.nodelist import expand, fold
+
+    target = _target()
+    known = {node.name: host_of(node) for node in target.slurm.read.nodes()}
+    wanted = expand(nodes)
+    if strange := [name for name in wanted if name not in known]:
+        raise UnknownToSlurm(f"slurmctld knows no node {fold(strange)}")
+    hosts = Hosts(tuple(sorted({known[name] for name in wanted})))
+    open_push(target.settings, hosts).restart()
+    say(f"slurmd was restarted on {fold(host.name for host in hosts.up)}")
 
 
 def _target() -> Target:

@@ -21,6 +21,8 @@ PATIENCE = 20.0
 """Seconds that the job has, from its submission to its end."""
 NAME = "aistation-canary"
 _SCRIPT = "#!/bin/sh\nexit 0\n"
+_BY_QUOTA = "violates accounting/QOS policy"
+"""What Slurm says of a job that a limit refuses: the cluster file asks for that, and nothing is worse."""
 _SMALL = ("--nodes=1", "--ntasks=1", "--cpus-per-task=1", "--mem=32", "--time=1", "--no-requeue")
 
 
@@ -34,10 +36,21 @@ class Sung:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who may use a group, and as a member of which team: who is in several has another one by default."""
+
+    user: str
+    team: str
+
+    def __str__(self) -> str:
+        return f"{self.user} of team {self.team}"
+
+
+@dataclass(frozen=True, slots=True)
 class Canary:
     """What was asked before the apply, and how it was answered."""
 
-    asked: Mapping[str, str]
+    asked: Mapping[str, Member]
     """Group -> the user in whose name it was asked."""
     before: Mapping[str, str]
     """Group -> why it was refused; nothing where it would have been taken."""
@@ -45,11 +58,11 @@ class Canary:
 
     def again(self, target: Target, now: Health) -> Sung:
         """Ask the same again, and run a tiny job where a node of ours is idle."""
-        after = {group: _test(target, group, user, self.spec.groups[group]) for group, user in self.asked.items()}
+        after = {group: _test(target, group, who, self.spec.groups[group]) for group, who in self.asked.items()}
         worse = [
             f"group {group} takes no job of {self.asked[group]} any more: {why}"
             for group, why in after.items()
-            if why and not self.before[group] and group in now.partitions
+            if why and _BY_QUOTA not in why and not self.before[group] and group in now.partitions
         ]
         notes = [f"group {group} takes no job of {self.asked[group]}: {why}" for group, why in after.items() if why]
         if worse:
@@ -60,28 +73,28 @@ class Canary:
 
 def try_canary(target: Target, spec: ClusterSpec, before: Health) -> Canary:
     """Return how each group answers now to `sbatch --test-only` by one who may use it; nothing is submitted."""
-    asked = {name: user for name, group in spec.groups.items() if (user := _member(spec, group))}
+    asked = {name: who for name, group in spec.groups.items() if (who := _member(spec, group))}
     answers = {
-        name: _test(target, name, user, spec.groups[name]) if name in before.partitions else "it is new"
-        for name, user in asked.items()
+        name: _test(target, name, who, spec.groups[name]) if name in before.partitions else "it is new"
+        for name, who in asked.items()
     }
     return Canary(asked, answers, spec)
 
 
-def _member(spec: ClusterSpec, group: GpuGroup) -> str:
-    """Return a user of a team that may use the group, and who is known on this machine; nobody: nothing is asked."""
-    teams = group.teams or list(spec.teams)
-    for user in (user for name in teams for user in spec.teams[name].members):
-        with suppress(KeyError):
-            if pwd.getpwnam(user).pw_uid and os.geteuid() == 0:
-                return user
-    return ""
+def _member(spec: ClusterSpec, group: GpuGroup) -> Member | None:
+    """Return a member of a team that may use the group, who is known on this machine; None: nothing is asked."""
+    for name in group.teams or list(spec.teams):
+        for user in spec.teams[name].members:
+            with suppress(KeyError):
+                if pwd.getpwnam(user).pw_uid and os.geteuid() == 0:
+                    return Member(user, name)
+    return None
 
 
-def _test(target: Target, name: str, user: str, group: GpuGroup) -> str:
-    """Return why the group would not take a job of this user, or nothing."""
-    argv = ("sbatch", "--test-only", f"--partition={name}", f"--qos={job_qos(group)[0]}", "--chdir=/", *_SMALL)
-    return _said(target, argv, user)
+def _test(target: Target, name: str, who: Member, group: GpuGroup) -> str:
+    """Return why the group would not take a job of this member, or nothing."""
+    words = (f"--partition={name}", f"--account={who.team}", f"--qos={job_qos(group)[0]}", "--chdir=/")
+    return _said(target, ("sbatch", "--test-only", *words, *_SMALL), who.user)
 
 
 def _said(target: Target, argv: tuple[str, ...], user: str) -> str:

@@ -199,7 +199,11 @@ class _Work:
             if execution.has_touched and not execution.is_told:
                 undo(self._target, entry, execution, str(error), self._watcher.say)
             with suppress(AistationError):
-                end(entry, State.FAILED, str(error))
+                done = end(entry, State.FAILED, str(error)).done
+                self._watcher.say(
+                    f"{done} of {len(entry.steps)} steps were done, and stay; no file of Slurm is half new"
+                )
+                self._watcher.say("the next apply goes on from there, `aistation cluster rollback` takes them back")
             raise
         return execution
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from aistation_slurm.cluster.changes import CreateQos, DeleteQos, WriteFile
+from aistation_slurm.cluster.changes import CreateQos, DeleteQos, RestartController, WriteFile
 from aistation_slurm.cluster.lint import Files, Finding, Running, lint
 from aistation_slurm.cluster.lint.look import look_at, read_files
 from aistation_slurm.cluster.plan import Plan
@@ -30,6 +30,8 @@ class Report:
     findings: tuple[Finding, ...] = ()
     shadow: Verdict | None = None
     """None where the linter had found enough, or it was not wanted."""
+    restarts: bool = False
+    """True where the plan restarts slurmctld, instead of telling it to read its files again."""
 
     def lines(self) -> list[str]:
         """Return each finding as one line, the worst first, and what became of the shadow."""
@@ -52,7 +54,8 @@ class Report:
         Raises:
             UnsafePlan: slurmctld would end, or a job.
         """
-        at_reconfigure = [str(each) for each in self.findings if (each.rule, each.level) == _ENDS_AT_RECONFIGURE]
+        found = () if self.restarts else self.findings
+        at_reconfigure = [str(each) for each in found if (each.rule, each.level) == _ENDS_AT_RECONFIGURE]
         if refusals := [*self.refusals(), *at_reconfigure]:
             raise UnsafePlan(refusals[0], hint="\n".join([*refusals[1:], HINT]))
 
@@ -73,10 +76,10 @@ def check_files(
     texts = {change.path: change.text for change in _changes(plan, WriteFile)}
     files = read_files(settings.conf, texts)
     running = _after(plan, look_at(files, settings, texts, slurm))
-    findings = tuple(lint(files, running))
+    findings, restarts = tuple(lint(files, running)), any(_changes(plan, RestartController))
     if not shadow or any(each.level == "fatal" for each in findings):
-        return Report(findings)
-    return Report(findings, _shadow(files, texts, running, settings))
+        return Report(findings, restarts=restarts)
+    return Report(findings, _shadow(files, texts, running, settings), restarts=restarts)
 
 
 def _shadow(files: Files, texts: Mapping[Path, str], running: Running, settings: SlurmSettings) -> Verdict:

@@ -17,6 +17,7 @@ from aistation_slurm.cluster.changes import (
     CreateQos,
     DeleteAccounts,
     DeleteQos,
+    EditLines,
     ModifyAssociations,
     ModifyQos,
     MoveAccounts,
@@ -27,6 +28,9 @@ from aistation_slurm.cluster.changes import (
 )
 from aistation_slurm.cluster.desired import FAIRSHARE, Desired, WantedAccount, desired
 from aistation_slurm.cluster.observed import Observed
+from aistation_slurm.cluster.site_changes import told_lines
+from aistation_slurm.cluster.site_edits import wanted_edits
+from aistation_slurm.cluster.site_text import SiteText
 from aistation_slurm.cluster.tell import differences_of
 from aistation_slurm.slurm.nodelist import fold
 from aistation_slurm.slurm.units import write_duration
@@ -74,6 +78,8 @@ def _by_hand(change: Change, before: Desired, last: ClusterSpec, observed: Obser
             yield from _of_coordinators(change, before)
         case TellController():
             yield from _of_groups(last, observed)
+        case EditLines():
+            yield from _of_lines(change, last, observed)
 
 
 def _gone(what: str, names: Iterable[str], before: Iterable[str]) -> Iterator[str]:
@@ -130,6 +136,13 @@ def _rights(rights: Rights, before: frozenset[str]) -> Iterator[str]:
         yield f"QOS {','.join(taken)} was taken"
     if given := [each for each in rights.take if each not in before]:
         yield f"QOS {','.join(given)} was given"
+
+
+def _of_lines(change: EditLines, last: ClusterSpec, observed: Observed) -> Iterator[str]:
+    """Yield which lines of the site's file are not what we had made of them."""
+    was = wanted_edits(last, observed.site, has_lua=observed.has_lua).files.get(change.path)
+    if was is not None and change.old is not None:
+        yield from told_lines(was.edits_to(SiteText(change.old), change.path))
 
 
 def _of_groups(last: ClusterSpec, observed: Observed) -> Iterator[str]:

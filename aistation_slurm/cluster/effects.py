@@ -38,6 +38,7 @@ _KEYS: Mapping[str, Effect] = {
     "SlurmctldHost": RESTART_CONTROLLER,
     "StateSaveLocation": RESTART_CONTROLLER,
     "SwitchType": RESTART_ALL,
+    "TopologyPlugin": RESTART_CONTROLLER,
 }
 _ALWAYS: Mapping[str, Effect] = {
     "AuthAltTypes": RESTART_ALL,

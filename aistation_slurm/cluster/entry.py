@@ -103,10 +103,15 @@ class Entry:
         except FileNotFoundError:
             return None
 
+    @property
+    def is_taken_back(self) -> bool:
+        """True from the moment at which it began to be taken back."""
+        return bool(self.how) and self.state in {State.BEGUN, State.UNDONE}
+
     def told(self) -> str:
         """Return how far it came, as a person says it: `apply 7 was interrupted at step 5 of 9: ~ qos a`."""
         name = f"{self.kind} {self.number}"
-        if self.how:
+        if self.is_taken_back:
             return f"{name} was interrupted while it was taken back ({self.how})"
         if self.done >= len(self.steps):
             return f"{name} was interrupted at its end, all {len(self.steps)} steps done"

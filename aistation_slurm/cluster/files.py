@@ -11,6 +11,7 @@ from hashlib import sha256
 from jinja2 import Environment
 
 from aistation_slurm.assets import asset_dir
+from aistation_slurm.cluster.conf import NOUNS
 from aistation_slurm.cluster.desired import job_qos, partition_qos
 from aistation_slurm.cluster.site import CONF
 from aistation_slurm.render import Raw, printable, slurm_line, slurm_value, templates
@@ -171,16 +172,23 @@ def _meaning(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a Slurm file, as a mapping; its first pair names it."""
+    """One line of a Slurm file, as a mapping; its first pair names it, or it is a key of the whole cluster."""
 
     pairs: Mapping[str, str]
 
     @property
     def name(self) -> str:
-        """What the line is about, such as `partition v100` or `gpu p100-[01-30]`."""
+        """What the line is about, such as `partition v100` or `gpu p100-[01-30]`; of a key its own name."""
         key, value = next(iter(self.pairs.items()))
+        if self.is_key:
+            return key
         kind = self.pairs.get("Name", "gres") if key == "NodeName" else key.removesuffix("Name").lower()
         return f"{kind} {value}"
+
+    @property
+    def is_key(self) -> bool:
+        """True where it says one thing of the whole cluster, such as `ConstrainCores=YES`."""
+        return next(iter(self.pairs)).lower() not in NOUNS
 
 
 def read_lines(text: str) -> dict[str, Line]:
@@ -195,9 +203,9 @@ def line_changes(old: str, new: str) -> tuple[str, ...]:
     changes = [f"- {name}" for name in before if name not in after]
     for name, line in after.items():
         if name not in before:
-            changes.append(f"+ {name}  {_pairs(line)}")
+            changes.append(f"+ {name}={line.pairs[name]}" if line.is_key else f"+ {name}  {_pairs(line)}")
         elif said := _changed(before[name].pairs, line.pairs):
-            changes.append(f"~ {name}  {said}")
+            changes.append(f"~ {said}" if line.is_key else f"~ {name}  {said}")
     return tuple(changes)
 
 

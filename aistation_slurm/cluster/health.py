@@ -14,7 +14,7 @@ from aistation_slurm.slurm.model import Job, Node, Partition
 from aistation_slurm.slurm.nodelist import expand, fold
 from aistation_slurm.slurm.states import JobState
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds that nodes have to answer again after a reconfigure or a restart."""
 CERTAIN = 4.0
 """Seconds after which any other fault is one: a node that is down, or does not fit its files, has registered."""

@@ -59,6 +59,7 @@ def site_keys(spec: ClusterSpec) -> dict[str, str]:
         "EnforcePartLimits": "ALL",
         "SchedulerParameters": ",".join(f"{key}={value}" for key, value in profile.items()),
         JOB_SUBMIT: "lua",
+        "TopologyPlugin": "topology/tree" if spec.slurm.topology else "",
         **({CLI_FILTER: "lua"} if spec.slurm.cli_filter else {}),
     }
     return {key: value for key, value in keys.items() if value}

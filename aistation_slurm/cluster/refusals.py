@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from aistation_slurm.cluster.changes import Change, Refusal, RemoveUsers, WriteFile, some
+from aistation_slurm.cluster.changes import Change, DeleteQos, Refusal, RemoveUsers, WriteFile, some
 from aistation_slurm.cluster.conf import Conf, read_conf
 from aistation_slurm.cluster.files import line_changes
 from aistation_slurm.cluster.lint import Files, Rule, Running
@@ -25,6 +25,7 @@ def refusals_of(spec: ClusterSpec, observed: Observed, changes: Sequence[Change]
     conf = conf_to_be(observed, changes)
     yield from _groups(spec, observed, jobs, conf)
     yield from _members(changes, jobs)
+    yield from _qos(changes, jobs)
     if conf is not None and any(isinstance(change, WriteFile) and change.effect for change in changes):
         yield from _findings(conf, observed)
 
@@ -65,6 +66,18 @@ def _members(changes: Sequence[Change], jobs: Jobs) -> Iterator[Refusal]:
                 jobs=tuple(found),
                 account=change.account,
                 users=(user,),
+            )
+
+
+def _qos(changes: Sequence[Change], jobs: Jobs) -> Iterator[Refusal]:
+    """Yield the QOS that would go with jobs under them: up to 24.11 slurmdbd lets them, and the jobs never start."""
+    names = {name for change in changes if isinstance(change, DeleteQos) for name in change.names}
+    for name in sorted(names):
+        if found := [job.job_id for job in jobs.by_qos.get(name, ())]:
+            yield Refusal(
+                text=f"QOS {name!r} can't go while jobs are under it: {some(found)}",
+                safe_way="wait for those jobs, or give them another: scontrol update jobid=... qos=normal; then apply",
+                jobs=tuple(found),
             )
 
 

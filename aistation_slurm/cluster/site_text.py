@@ -97,11 +97,12 @@ class SiteText:
             number += index > 0
             if mine.content != theirs.content:
                 yield LineEdit(path, number, mine.content or None, theirs.content or None)
+            more = {_key(line): line for line in theirs.added if line not in mine.added}
             for line in mine.added:
                 number += 1
                 if line not in theirs.added:
-                    yield LineEdit(path, number, line, None)
-            for line in (each for each in theirs.added if each not in mine.added):
+                    yield LineEdit(path, number, line, more.pop(_key(line), None))
+            for line in more.values():
                 yield LineEdit(path, number + 1, None, line)
 
     def _written(self) -> Iterator[tuple[str, str]]:
@@ -114,6 +115,11 @@ class SiteText:
                 yield line, slot.end or usual
             if lines:
                 yield lines[-1], slot.end if index else usual
+
+
+def _key(line: str) -> str:
+    """Return what a line of ours is about: its key, and of a node its name too."""
+    return line.split(maxsplit=1)[0] if line.lower().startswith(("nodename", "include")) else line.partition("=")[0]
 
 
 def _marked(slot: Slot) -> str:

@@ -84,7 +84,10 @@ def _not_in_force(
         runs = observed.config.get(key, "")
         if fixed(key, value, runs):
             yield f"it still runs with {key}={runs}", effect_of_key(key, observed.release)
-    if poor := poor_nodes(spec, observed.nodes):
+    poor = poor_nodes(spec, observed.nodes)
+    if strange := [name for name in poor if name not in observed.nodes]:
+        yield f"it does not know node {fold(strange)} yet", effect_of_nodes(fold(strange), observed.release)
+    if poor := [name for name in poor if name in observed.nodes]:
         yield f"it has {fold(poor)} as before", effect_of_nodes(fold(poor), observed.release)
 
 

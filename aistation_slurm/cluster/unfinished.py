@@ -38,10 +38,14 @@ def _words(change: Change) -> str:
 
 
 def with_unfinished(changes: Sequence[Change], entry: Entry | None) -> tuple[Change, ...]:
-    """Return the changes with what an interrupted apply had still to tell, where it may have replaced a file."""
-    if entry is None or not _has_replaced(entry):
+    """Return the changes with what an interrupted apply had still to tell, where it may have replaced a file.
+
+    One that was interrupted while it was taken back has everything to tell again: what the daemons have read last may
+    be its own files, and what stands there the old ones.
+    """
+    if entry is None or not (entry.is_taken_back or _has_replaced(entry)):
         return tuple(changes)
-    left = [words for index, words in entry.tells if index >= entry.done]
+    left = [words for index, words in entry.tells if index >= entry.done or entry.is_taken_back]
     why = f"{entry.kind} {entry.number} was interrupted"
     more = [change for words in left for change in _owed(words, changes, why)]
     kept = [each for each in changes if not _is_outdone(each, more)]

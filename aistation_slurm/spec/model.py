@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr
 
 from aistation_slurm.spec.base import Short, Spec
 from aistation_slurm.spec.names import expand
@@ -70,8 +70,15 @@ class Defaults(Spec):
     default_time: Minutes | None = Field(None, description="How long a job may run that doesn't say.")
 
 
+def _or_in_defaults(schema: dict[str, Any]) -> None:
+    """Let an editor ask only for what no `defaults` can give: they are merged before the models see the file."""
+    schema["required"] = [key for key in schema["required"] if key not in Defaults.model_fields]
+
+
 class GpuGroup(Spec):
     """GPUs of one kind that are handed out together; becomes a partition and a nodeset."""
+
+    model_config = ConfigDict(json_schema_extra=_or_in_defaults)
 
     nodes: NodeList = Field(description="Slurm node list, such as `gpu-[01-16]`.")
     gpu_type: Word = Field(description="The gres type, such as `v100`.")

@@ -38,11 +38,7 @@ class Quota(Spec):
     gpu: Count | None = Field(
         None, description="Whole GPUs of any model. CPUs and memory follow from it where they are left out."
     )
-    gpu_types: dict[Word, Count] = Field(
-        {},
-        description="Whole GPUs of one model, such as `{v100: 8, p100: 16}`. A team's own, and one of a model that "
-        "several groups have, is held against requests that name the model.",
-    )
+    gpu_types: dict[Word, Count] = Field({}, description="Whole GPUs of one model, such as `{v100: 8, p100: 16}`.")
     shards: Count | None = Field(None, description="Shares of GPUs, in groups that share them.")
     cpu: Count | None = Field(None, description="CPUs.")
     memory: Memory | None = Field(None, description="Memory, such as `512G`.")

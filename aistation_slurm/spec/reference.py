@@ -96,6 +96,8 @@ def _default(key: str, schema: Schema) -> str:
     if key in schema.get("required", []):
         return "**needed**"
     model = next(each for each in Spec.__subclasses__() if each.__name__ == schema["title"])
+    if model.model_fields[key].is_required():
+        return "**needed**, here or in `defaults`"
     value = model.model_construct().model_dump(mode="json")[key]
     if value in (None, [], {}, "") or isinstance(value, dict):
         return ""

@@ -17,7 +17,9 @@ class Cgroup(Spec):
     slurm.conf must name `task/cgroup` in TaskPlugin, and `proctrack/cgroup`.
     """
 
-    plugin: Literal["autodetect", "v1", "v2"] = Field("autodetect", description="The version of the kernel's cgroups.")
+    plugin: Literal["autodetect", "v1", "v2"] = Field(
+        "autodetect", description="The version of the kernel's cgroups; with the wrong one no job starts on a node."
+    )
     cores: bool = Field(True, description="True: a job gets only its own CPUs (`ConstrainCores`).")
     devices: bool = Field(True, description="True: a job gets only its own GPUs (`ConstrainDevices`).")
     memory: bool = Field(True, description="True: a job that takes more memory than it has is ended.")
@@ -35,7 +37,7 @@ class Switch(Spec):
 
 
 class Topology(Spec):
-    """Which nodes are near each other; becomes topology.conf. slurm.conf must say `TopologyPlugin=topology/tree`."""
+    """Which nodes are near each other; becomes topology.conf, and `TopologyPlugin=topology/tree` in slurm.conf."""
 
     switches: dict[Word, Switch] = Field(min_length=1, description="The switches, leaves and those above them.")
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from aistation_slurm.spec.model import ClusterSpec
+from aistation_slurm.spec.names import expand
 from aistation_slurm.spec.source import Problem
 
 _TIGHT = re.compile(r"(?P<stem>[A-Za-z][\w.-]*\d)\[\d")
@@ -17,6 +18,7 @@ def suspicions(spec: ClusterSpec) -> Iterator[Problem]:
     yield from _several_teams(spec)
     yield from _never_reached(spec)
     yield from _parents(spec)
+    yield from _at_no_switch(spec)
     if spec.calendar.workdays and not (spec.calendar.weekends or spec.calendar.holidays or spec.calendar.extra):
         yield Problem(("calendar", "workdays"), "workdays change nothing where neither weekends nor holidays count")
     if spec.calendar.quota and not spec.calendar.has_nights:
@@ -47,6 +49,17 @@ def _several_teams(spec: ClusterSpec) -> Iterator[Problem]:
         if len(teams) > 1:
             path = ("teams", teams[-1], "members", spec.teams[teams[-1]].members.index(user))
             yield Problem(path, f"{user} is in {' and '.join(teams)}: the user's quota holds in each of them by itself")
+
+
+def _at_no_switch(spec: ClusterSpec) -> Iterator[Problem]:
+    if spec.slurm.topology is None:
+        return
+    there = {node for switch in spec.slurm.topology.switches.values() for node in expand(switch.nodes or "")}
+    for name, group in spec.groups.items():
+        if away := [node for node in group.node_names() if node not in there]:
+            more = f" and {len(away) - 1} more" if len(away) > 1 else ""
+            text = f"{away[0]}{more} of group {name} stand at no switch: no job there runs on more than one node"
+            yield Problem(("slurm", "topology", "switches"), text, "name every node")
 
 
 def _never_reached(spec: ClusterSpec) -> Iterator[Problem]:

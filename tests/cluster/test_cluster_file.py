@@ -106,6 +106,15 @@ def test_a_model_and_nodes_are_counted_for_jobs_that_name_neither(station, spec,
     wait_for(lambda: station.job(elsewhere).reason.startswith("AssocGrpNode"))
 
 
+def test_a_teams_own_quota_of_a_model_holds_for_jobs_that_name_none(station, spec, settle, ann, wait_for):
+    settle(with_teams(spec, {"behavior": {"quota": {"gpu_types": {"v100": 2}}}}))
+    jobs = [ann.sbatch("sleep 300", option) for option in ("--gpus=1", "--gpus-per-node=1", "--gres=gpu:1")]
+    wait_for(lambda: all(station.job(each).state.is_running for each in jobs[:2]))
+    wait_for(lambda: station.job(jobs[2]).reason.startswith("AssocGrpGRES"))
+    ann.run("scancel", str(jobs[0]))
+    wait_for(lambda: station.job(jobs[2]).state.is_running)
+
+
 @pytest.fixture
 def at(station) -> Iterator[Callable[[datetime], str]]:
     """`at(time)` does the duty `nights` as if it were that time, and returns what it said; the daemon does it not."""

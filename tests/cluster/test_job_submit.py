@@ -241,6 +241,34 @@ def test_an_update_goes_by_the_same_rules(station, ann):
     assert "Invalid qos" in told(ann, "scontrol", "update", f"JobId={job}", "QOS=emergency").stderr
 
 
+KINDS = {
+    "a job": ((), "{}"),
+    "one task of an array": (("--array=0-3%2",), "{}_1"),
+    "all tasks of an array": (("--array=0-3",), "{}"),
+    "a part of a het job": (("--gpus-per-node=1", ":"), "{}+1"),
+}
+TOO_MUCH = ("TresPerNode=gres:gpu:9", "NumNodes=9", "MinMemoryNode=99999", "Partition=dev")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_update_makes_a_job_larger_than_may_be_and_none_gives_it_emergency(station, ann, kind):
+    before, name = KINDS[kind]
+    done = told(ann, "sbatch", "--parsable", "--hold", *before, "--gpus-per-node=1", "--mem=1G", "--wrap", "true")
+    assert done.returncode == 0, done.stderr
+    job = name.format(done.stdout.strip().split(";")[0])
+    for change in TOO_MUCH:
+        updated = told(ann, "scontrol", "update", f"JobId={job}", change)
+        text = station.exec(["scontrol", "-o", "show", "job", job.split("_")[0]]).stdout
+        for line in filter(None, text.splitlines()):
+            found = dict(word.partition("=")[::2] for word in line.split())
+            nodes, memory = found["NumNodes"].partition("-")[0], found.get("MinMemoryNode", "1G")
+            assert (found["Partition"], int(nodes) <= 2) == ("v100", True), (change, updated.stderr, line)
+            assert memory in {"1G", "16G", "0"}, (change, line)
+            assert "gpu:9" not in line
+    for qos in ("emergency", "Emergency"):
+        assert "Invalid qos" in told(ann, "scontrol", "update", f"JobId={job}", f"QOS={qos}").stderr
+
+
 def test_nobody_needs_to_say_group_and_qos_of_a_share(station, ann):
     job, said = sbatch(ann, "--hold", "--gres=shard:1", "--mem=100")
     assert said == ["partition: none -> dev (its GPUs are shared)"]
@@ -257,10 +285,20 @@ def test_a_share_too_many_is_taken_off_and_a_whole_gpu_of_a_shared_one_refused(s
 
 
 def test_emergency_without_the_right_is_refused_by_slurm_on_every_path(ann, chen):
-    for words in (("sbatch", "--wrap", "true"), ("srun", "true"), ("salloc", "true")):
-        done = told(ann, words[0], "--qos=emergency", *words[1:])
-        assert done.returncode != 0
-        assert "Invalid qos specification" in done.stderr
+    paths = (
+        ("sbatch", "--qos=emergency", "--wrap", "true"),
+        ("sbatch", "--qos=Emergency", "--array=0-3", "--wrap", "true"),
+        ("sbatch", "--gpus=1", ":", "--qos=emergency", "--gpus=1", "--wrap", "true"),
+        ("env", "SBATCH_QOS=emergency", "sbatch", "--wrap", "true"),
+        ("env", "SLURM_QOS=emergency", "srun", "true"),
+        ("env", "SALLOC_QOS=emergency", "salloc", "true"),
+        ("srun", "--qos=emergency", "true"),
+        ("salloc", "--qos=emergency", "true"),
+    )
+    for words in paths:
+        done = told(ann, *words)
+        assert done.returncode != 0, words
+        assert "Invalid qos specification" in done.stderr, words
     assert sbatch(chen, "--hold", "--qos=emergency", "--gpus=1")[1] == []
 
 

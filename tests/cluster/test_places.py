@@ -57,7 +57,7 @@ def test_an_apply_reaches_every_host_or_changes_nothing(station, site, tmp_path)
     line = keys.read_text()
     keys.write_text("")
     before = files_here(conf_dir)
-    refused = aistation(station, "cluster", "apply", "--yes", str(changed), code=1)
+    refused = aistation(station, "cluster", "apply", "--yes", "--no-canary", str(changed), code=1)
     assert f"{second.address}: it does not let root in" in refused.stderr
     assert files_here(conf_dir) == before
     assert first.held() == {"gres.conf": "old gres\n"}
@@ -65,9 +65,10 @@ def test_an_apply_reaches_every_host_or_changes_nothing(station, site, tmp_path)
     # It does again: all of them have what slurmctld has, and back again.
     keys.write_text(line)
     for file in (changed, spec):
-        aistation(station, "cluster", "apply", "--yes", str(file))
+        aistation(station, "cluster", "apply", "--yes", "--no-canary", str(file))
         here = {name: text for name, text in files_here(conf_dir).items() if text is not None}
         assert first.held() == second.held() == here
     checked = json.loads(aistation(station, "node", "files", "--check", "--json").stdout)
     assert checked["differing"] == []
     assert set(checked["seen"]["files"]) == {first.address, second.address}
+    assert "slurmctld knows no node nosuch" in aistation(station, "node", "files", "--restart", "nosuch", code=1).stderr

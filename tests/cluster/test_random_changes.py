@@ -33,7 +33,7 @@ from tests.cluster.random_changes import Data, Edit, Site, edited, read_data, so
 pytestmark = pytest.mark.cluster
 
 CHANGES = int(os.environ.get("AISTATION_TEST_CHANGES", "20"))
-SEED = int(os.environ.get("AISTATION_TEST_SEED", "4"))
+SEED = int(os.environ.get("AISTATION_TEST_SEED", "17"))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aistation_slurm.cluster.catching_up import catch_up, files_here
+from aistation_slurm.cluster.files import preamble
 from aistation_slurm.cluster.places.base import Files, Seen, digest
 
 
@@ -42,6 +43,13 @@ class Folders:
                     (folder / name).write_text(text)
 
 
+def ours(body: str, *, comment: str = "#") -> str:
+    return preamble(body, "/etc/aistation/cluster.yaml", comment=comment) + body
+
+
+V100 = ours("PartitionName=v100\n")
+
+
 def _text(path: Path) -> str | None:
     return path.read_text() if path.exists() else None
 
@@ -51,7 +59,8 @@ def conf_dir(tmp_path) -> Path:
     folder = tmp_path / "etc"
     folder.mkdir()
     (folder / "slurm.conf").write_text("ClusterName=a\nInclude aistation.conf\n")
-    (folder / "aistation.conf").write_text("PartitionName=v100\n")
+    (folder / "aistation.conf").write_text(V100)
+    (folder / "cgroup.conf").write_text("ConstrainCores=yes\n")
     (folder / "slurmdbd.conf").write_text("StoragePass=secret\n")
     return folder
 
@@ -65,20 +74,22 @@ def place(tmp_path) -> Folders:
 
 
 def test_a_host_with_older_files_gets_these_and_a_second_time_nothing(conf_dir, place):
-    (place.folders["gpu-01"] / "aistation.conf").write_text("PartitionName=old\n")
+    (place.folders["gpu-01"] / "aistation.conf").write_text(ours("PartitionName=old\n"))
     said: list[str] = []
     assert catch_up(place, conf_dir, said.append)
     assert any("older files" in line for line in said)
     for folder in place.folders.values():
-        assert (folder / "aistation.conf").read_text() == "PartitionName=v100\n"
+        assert (folder / "aistation.conf").read_text() == V100
         assert (folder / "slurm.conf").read_text() == (conf_dir / "slurm.conf").read_text()
     assert not catch_up(place, conf_dir, said.append)
 
 
 def test_the_rules_go_to_the_other_controller_and_secrets_stay_here(conf_dir):
-    (conf_dir / "job_submit.lua").write_text("-- rules\n")
-    assert "slurmdbd.conf" not in files_here(conf_dir)
-    assert files_here(conf_dir)["job_submit.lua"] == "-- rules\n"
+    rules = ours("return {}\n", comment="--")
+    (conf_dir / "job_submit.lua").write_text(rules)
+    here = files_here(conf_dir)
+    assert here["job_submit.lua"] == rules
+    assert not {"slurmdbd.conf", "cgroup.conf"} & here.keys(), "secrets, and what the site wrote for this host alone"
 
 
 def test_a_file_of_ours_that_is_gone_here_goes_there(conf_dir, place):

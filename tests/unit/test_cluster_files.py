@@ -76,6 +76,17 @@ def test_a_node_that_left_the_file_keeps_its_lines_for_as_long_as_slurm_has_it()
     assert gres_to_keep(text, spec, nodes) == kept
 
 
+def test_what_changes_in_a_file_is_told_by_its_partitions_switches_and_keys():
+    old = "ConstrainCores=NO\nAllowedRAMSpace=100\nSwitchName=a Nodes=n1\n"
+    new = "ConstrainCores=YES\nCgroupPlugin=autodetect\nSwitchName=a Nodes=n[1-2]\n"
+    assert line_changes(old, new) == (
+        "- AllowedRAMSpace",
+        "~ ConstrainCores NO -> YES",
+        "+ CgroupPlugin=autodetect",
+        "~ switch a  Nodes n1 -> n[1-2]",
+    )
+
+
 def test_a_file_of_somebody_else_is_not_ours():
     assert not is_ours("NodeName=x Name=gpu File=/dev/nvidia0\n")
     assert is_ours("# nothing here\n\n")

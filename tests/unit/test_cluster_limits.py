@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from aistation_slurm.cluster.desired import desired
 from aistation_slurm.cluster.limits import WIDE, group_limits, over_limits, team_limits, tres_of, user_limits
+from aistation_slurm.slurm.model import Job
+from aistation_slurm.slurm.states import JobState
 from aistation_slurm.slurm.tres import read_tres
-from aistation_slurm.spec import ClusterSpec, GpuGroup, Quota, Quotas, Team, load_spec
+from aistation_slurm.spec import Calendar, ClusterSpec, GpuGroup, Quota, Quotas, Team, load_spec
+from tests.unit.test_cluster_accounts import slurm_with
+from tests.unit.test_cluster_plan import plan_of
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "slurm_conf" / "examples"
 SMALL = load_spec(EXAMPLES / "small.yaml")
@@ -96,6 +101,14 @@ def test_a_night_without_a_quota_of_its_own_hides_nothing():
 def test_there_is_no_qos_night_where_the_calendar_names_no_time():
     assert "night" not in desired(SMALL).qos
     assert all("night" not in row.qos for row in desired(SMALL).users.values())
+
+
+def test_qos_night_does_not_go_while_a_job_waits_under_it():
+    there = slurm_with(spec_of(calendar=Calendar(weekends=True)))
+    job = Job(job_id=7, name="x", user="ann", account="behavior", qos="night", state=JobState.PENDING)
+    (refusal,) = plan_of(SMALL, replace(there, jobs=(job,))).refusals
+    assert (refusal.text, refusal.jobs) == ("QOS 'night' can't go while jobs are under it: 7", (7,))
+    assert not plan_of(SMALL, there).refusals
 
 
 def test_an_emergency_escapes_the_quotas_only_where_the_file_says_so():

@@ -135,6 +135,17 @@ def test_planning_again_after_the_edits_changes_nothing_in_them(tmp_path):
     assert edited(plan_in(tmp_path, looked(tmp_path))) == []
 
 
+def test_a_line_of_ours_that_somebody_changed_is_told_before_it_is_changed_back(tmp_path):
+    carried_out(plan_in(tmp_path, written(tmp_path, PLAIN)))
+    text = read_exactly(tmp_path / "slurm.conf").replace("=gpu,shard  #", "=gpu  #")
+    write_whole(tmp_path / "slurm.conf", text)
+    found = looked(tmp_path)
+    plan = decide(SMALL, found, conf_dir=tmp_path, gpu_device="/dev/nvidia", source="cluster.yaml", last=SMALL)
+    (change,) = edited(plan)
+    assert change.lines == ("~ line 8  GresTypes=gpu -> GresTypes=gpu,shard",)
+    assert change.by_hand == ("~ line 8  GresTypes=gpu,shard -> GresTypes=gpu",)
+
+
 def test_what_nobody_needs_any_more_is_as_the_site_wrote_it(tmp_path):
     carried_out(plan_in(tmp_path, written(tmp_path, PLAIN)))
     assert read_exactly(tmp_path / "slurm.conf") != PLAIN
@@ -306,6 +317,14 @@ def test_nodes_whose_line_is_right_and_slurmctld_has_as_before_ask_for_the_resta
         "~ slurmctld  restart: it has dev-01 as before",
         "~ slurmd on dev-01  restart: it takes its GPUs when it starts",
     ]
+
+
+def test_a_node_that_the_site_has_just_written_is_made_known_by_a_restart(tmp_path):
+    carried_out(plan_in(tmp_path, written(tmp_path, PLAIN)))
+    nodes = {node.name: node for node in nodes_of(SMALL) if node.name != "v100-03"}
+    plan = plan_in(tmp_path, looked(tmp_path, nodes=nodes))
+    restart = next(change for change in plan.changes if isinstance(change, c.TellController))
+    assert str(restart) == "~ slurmctld  restart: it does not know node v100-03 yet"
 
 
 def test_shares_do_not_change_under_a_job(tmp_path):

@@ -16,7 +16,7 @@ from aistation_slurm.cluster.changes import (
     WriteFile,
 )
 from aistation_slurm.cluster.entry import Entry
-from aistation_slurm.cluster.history import History, note_step
+from aistation_slurm.cluster.history import History, note_step, note_undoing
 from aistation_slurm.cluster.moves import Swap
 from aistation_slurm.cluster.unfinished import tells_of, with_unfinished
 
@@ -92,3 +92,11 @@ def test_nodes_are_restarted_that_were_not(tmp_path):
         "v100-[01-03]",
         "restart slurmd on v100-[01-03]",
     )
+
+
+def test_one_that_was_interrupted_while_it_was_taken_back_has_everything_to_tell_again(tmp_path):
+    entry = interrupted(tmp_path, file(tmp_path), Reconfigure("its files change"), done=2, written=False)
+    note_undoing(entry, "v100-01 is down")
+    entry = History(tmp_path).interrupted()
+    assert entry.told() == "apply 1 was interrupted while it was taken back (v100-01 is down)"
+    assert [type(each) for each in with_unfinished((), entry)] == [Reconfigure]

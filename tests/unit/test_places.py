@@ -83,11 +83,8 @@ def test_a_shared_folder_needs_nothing_to_be_brought():
 @pytest.mark.parametrize(
     ("release", "names", "lacking"),
     [
-        (
-            "22.05.8",
-            ["slurm.conf", "aistation.conf", "gres.conf", "cgroup.conf", "topology.conf", "cli_filter.lua"],
-            [],
-        ),
+        ("23.02.0", ["slurm.conf", "aistation.conf", "gres.conf", "cgroup.conf", "cli_filter.lua"], []),
+        ("22.05.8", ["slurm.conf", "aistation.conf", "gres.conf", "cli_filter.lua"], ["aistation.conf"]),
         ("22.05.8", ["job_submit.lua", "aistation_fit.lua", "aistation_policy.lua"], []),
         ("21.08.8", ["aistation.conf", "cli_filter.lua", "gres.conf"], ["aistation.conf"]),
         ("20.11.9", ["cli_filter.lua"], ["cli_filter.lua"]),

@@ -62,8 +62,14 @@ def test_the_line_that_the_setup_shows_is_all_that_a_node_needs(site):
     place.stage(FILES)
     place.switch()
     assert host.held() == FILES
-    assert place.restart(["gpu-1"]).failed == {}
+    place.restart()
     assert (host.root / "restarted").exists()
+
+
+def test_a_node_whose_line_names_no_command_is_not_restarted_and_says_so(site):
+    with pytest.raises(PlaceError, match="1 host did not restart slurmd") as caught:
+        site.place(only={"gpu-1"}).restart()
+    assert caught.value.failed == {"gpu-1": "this key may not restart slurmd here (--restart-with)"}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -42,7 +41,7 @@ def make(tmp_path) -> Make:
 
 def test_a_quota_of_one_model_counts_in_the_groups_of_that_model_alone(make):
     ctld = make(user="gpu_types: {v100: 4}")
-    assert ctld.submit("ann", tres_per_job="gres:gpu:6").said == ("gpus: 6 -> 4 (a user may have 4 v100 GPUs in all)",)
+    assert ctld.submit("ann", tres_per_job="gres:gpu:6").said == ("gpus: 6 -> 4 (a user may have 4 GPUs of v100)",)
     assert ctld.submit("ann", partition="p100", tres_per_job="gres:gpu:6").said == ()
 
 

@@ -11,6 +11,7 @@ import pytest
 from aistation_slurm.cluster.policy import TABLE
 from aistation_slurm.jobs.fit import Adjustment
 from aistation_slurm.spec import ClusterSpec, load_spec
+from tests.unit.lua_command import LuaCommand
 from tests.unit.lua_slurmctld import ERROR, NO_TEAM, REFUSED, SLURM_USER, LuaSlurmctld
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -342,4 +343,8 @@ def test_the_page_shows_what_users_read(ctld):
     shown = [
         line for line in TOLD.findall((ROOT / "docs" / "submission.md").read_text()) if "job submission" not in line
     ]
-    assert shown == [line for fields in OF_THE_PAGE for line in ctld.submit(**fields).said]
+    told = [list(ctld.submit(**fields).said) for fields in OF_THE_PAGE]
+    refused = next(number for number, fields in enumerate(OF_THE_PAGE) if "script" in fields)
+    filtered = LuaCommand(SIX_TEAMS, "srun").run("ann", "--gpus-per-node=16").said
+    told.insert(refused + 1, [line.removeprefix("srun: ") for line in filtered])  # the same, with cli_filter.lua
+    assert shown == [line for lines in told for line in lines]

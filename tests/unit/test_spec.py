@@ -124,10 +124,53 @@ def test_a_node_name_that_slurm_would_fold_wrongly_is_warned_of(write):
     assert "p100-[01-08]" in warning
 
 
+SUSPECT = {
+    "quota: {per_user: {gpu: 16}}": (
+        "quota: {per_user: {gpu: 300}}",
+        "5:68: 300 GPUs are more than group p100 has: 240",
+    ),
+    "emergency: [bob]}\n": (
+        "parent: top}\n  top: {members: [eve]}\nquota: {per_team: {gpu: 4}}\n",
+        "8:3: no quota holds for team top: per_team is not for teams that have others below them",
+    ),
+    "emergency: [bob]": ("emergency: []", ""),
+    "cluster: station\n": (
+        "cluster: station\nslurm: {topology: {switches: {a: {nodes: 'v100-[01-08],p100-[01-28]'}}}}\n",
+        "2:20: p100-29 and 1 more of group p100 stand at no switch: no job there runs on more than one node",
+    ),
+    "teams:\n": (
+        "calendar: {quota: {per_user: {gpu: 4}}}\nteams:\n",
+        "6:12: the quota of QOS night changes nothing where no night is named",
+    ),
+    "groups:\n": (
+        "calendar: {workdays: [2026-10-10]}\ngroups:\n",
+        "3:12: workdays change nothing where neither weekends nor holidays count",
+    ),
+}
+
+
+@pytest.mark.parametrize("old", SUSPECT)
+def test_what_is_allowed_but_looks_like_a_mistake_is_warned_of(old, write):
+    new, wanted = SUSPECT[old]
+    assert old in GOOD
+    path = write(GOOD.replace(old, new))
+    found = [each.removeprefix(f"{path}:").partition(" (")[0] for each in load_spec(path).warnings]
+    assert found == ([wanted] if wanted else [])
+
+
 def test_somebody_in_two_teams_is_warned_of_where_a_total_is_set(write):
     text = GOOD + "  face: {members: [ann]}\nquota: {per_user: {gpu: 24}}\n"
     (warning,) = load_spec(write(text)).warnings
     assert "ann is in robot and face" in warning
+
+
+def test_an_editor_asks_for_nothing_that_defaults_can_give_and_knows_what_can_be_one_word():
+    models = ClusterSpec.model_json_schema()["$defs"]
+    assert models["GpuGroup"]["required"] == ["nodes", "gpu_type"]
+    word, mapping = models["GpuGroup"]["properties"]["cache"]["anyOf"]
+    assert (word["enum"], mapping) == (["ssd", "hdd", "none"], {"$ref": "#/$defs/CacheDisk"})
+    word, mapping = models["Quota"]["properties"]["storage"]["additionalProperties"]["anyOf"]
+    assert (word["type"], mapping) == ("string", {"$ref": "#/$defs/StorageQuota"})
 
 
 def test_the_reference_page_is_the_models():

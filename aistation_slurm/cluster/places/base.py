@@ -126,8 +126,14 @@ def hosts_of(nodes: Iterable[Node], *, also: str = "", here: Sequence[str] | Non
         if _is_away(node):
             down.add(name)
         else:
-            up[name] = Host(name, node.address or name)
+            up[name] = host_of(node)
     return Hosts(tuple(sorted(up.values())), tuple(sorted(down - set(up))))
+
+
+def host_of(node: Node) -> Host:
+    """Return the machine that the node is on."""
+    name = node.hostname or node.name
+    return Host(name, node.address or name)
 
 
 def differing(seen: Seen, files: Files) -> list[str]:

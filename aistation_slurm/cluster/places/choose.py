@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from aistation_slurm.cluster.places.base import Hosts, Place
 from aistation_slurm.cluster.places.handed import Configless, SharedFolder
 from aistation_slurm.cluster.site import CONF
 from aistation_slurm.errors import SettingsError
 from aistation_slurm.settings import Settings
+
+if TYPE_CHECKING:
+    from aistation_slurm.cluster.places.push import Push
 
 
 def open_place(settings: Settings, hosts: Hosts, *, release: str = "", included: Iterable[str] = (CONF,)) -> Place:
@@ -27,12 +31,17 @@ def open_place(settings: Settings, hosts: Hosts, *, release: str = "", included:
         case "configless":
             return Configless(hosts, release=release, included=included)
         case "ssh":
-            return _by_ssh(settings, hosts)
+            return open_push(settings, hosts)
         case _:
             return SharedFolder(hosts)
 
 
-def _by_ssh(settings: Settings, hosts: Hosts) -> Place:
+def open_push(settings: Settings, hosts: Hosts) -> Push:
+    """Return the place of ssh, whatever the settings say of the others.
+
+    Raises:
+        SettingsError: its key or its known hosts are missing, or paramiko is.
+    """
     try:
         from aistation_slurm.cluster.places.known import read_known_hosts  # noqa: PLC0415  (paramiko is an extra)
         from aistation_slurm.cluster.places.push import Push  # noqa: PLC0415  (paramiko is an extra)

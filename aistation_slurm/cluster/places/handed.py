@@ -33,7 +33,9 @@ SINCE = {
 }
 """What came to it later, and with which release."""
 INCLUDES = (22, 5, 0)
-"""Files that one of those includes, by a name without a `/`; to commands without a slurmd beside them from 23.02 on."""
+"""From then on, to slurmd: files that one of those includes, by a name without a `/`."""
+INCLUDES_ALONE = (23, 2, 0)
+"""From then on, to commands on a host without a slurmd too; on 22.05.8 each of them waits a minute and ends (seen)."""
 
 
 class NothingToBring:
@@ -95,11 +97,17 @@ class Configless(NothingToBring):
     def _why_not(self, name: str) -> str:
         if name in HANDED_OUT | CONTROLLER_ONLY:
             return ""
-        since = SINCE.get(name) or (INCLUDES if name in self._included else None)
+        release, is_included = release_of(self._release), name in self._included
+        since = SINCE.get(name) or (INCLUDES if is_included else None)
         if since is None:
             return f"{name}: a configless slurmctld does not hand it out; bring it to the nodes by other means"
-        if release_of(self._release) < since:
+        if release < since:
             return f"{name}: a configless slurmctld hands it out from {_written(since)} on"
+        if is_included and release < INCLUDES_ALONE:
+            return (
+                f"{name}: before 23.02 only a slurmd is handed what slurm.conf includes; on a host without one every "
+                "command of Slurm waits a minute and ends: let those hosts have the files themselves"
+            )
         return ""
 
 

@@ -124,10 +124,16 @@ class Push:
             push, self._staged = self._staged, ""
             self._ask(self._hosts.up, {"verb": "drop", "push": push})
 
-    def restart(self, names: Sequence[str]) -> Seen:
-        """Let these hosts restart their slurmd, each by the command that its own side of the key names."""
-        outcome = self._ask([host for host in self._hosts.up if host.name in set(names)], {"verb": "restart"})
-        return Seen({host.name: {} for host in outcome.answers}, outcome.failed)
+    def restart(self) -> None:
+        """Let every host restart its slurmd, each by the command that its own side of the key names.
+
+        Raises:
+            PlaceError: some host could not; the others did.
+        """
+        outcome = self._ask(self._hosts.up, {"verb": "restart"})
+        if outcome.failed:
+            text = f"{_hosts(outcome.failed)} did not restart slurmd"
+            raise PlaceError(text, hint="\n".join(_lines(outcome.failed)), failed=outcome.failed)
 
     def _ask(
         self, hosts: Sequence[Host], request: Mapping[str, object], body: bytes = b"", *, enough: int = GIVE_UP_AFTER

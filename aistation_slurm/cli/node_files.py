@@ -36,8 +36,9 @@ def files(
 ) -> None:
     """Take Slurm's files from `cluster apply`; or, with --check, show which ones each host holds.
 
-    Without any of --check, --restart and --setup this is the one command that the key of `cluster apply` can run on
-    a node, by the line in authorized_keys that --setup shows. It reads a request from stdin, and no word of the caller's.
+    Without any of --check, --restart and --setup this is the one command that the key of `cluster apply` can run
+    on a node, by the line in authorized_keys that --setup shows. It reads a request from stdin, and no word of the
+    caller's.
 
     \b
     Examples:

@@ -126,9 +126,9 @@ def test_a_partition_is_taken_over_under_its_jobs_and_given_back(
 
     running = ann.sbatch("sleep 300", "--gpus=2", "-p", "v100", "-w", "v100-01")
     waiting = ann.sbatch("sleep 300", "--gpus=2", "-p", "v100", "--begin=now+1hour")
-    stranger = wait_for(lambda: submitted(ann, "--gpus=2", "-p", "v100", "-w", "v100-01", "--qos=long"))
     elsewhere = ann.sbatch("sleep 300", "--gpus=1", "-p", "teaching")
     wait_for(lambda: station.job(running).state.is_running and station.job(elsewhere).state.is_running)
+    stranger = wait_for(lambda: submitted(ann, "--gpus=2", "-p", "v100", "-w", "v100-01", "--qos=long"))
     begun = {job: station.job(job).start_time for job in (running, elsewhere)}
 
     theirs = path.read_text()

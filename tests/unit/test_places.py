@@ -133,7 +133,7 @@ def held(root):
     return {path.name: (path / "gres.conf").read_text() for path in root.iterdir()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from([f"n{each:04}" for each in range(6)]),

@@ -199,6 +199,6 @@ local function name_model(r, model, from)
   end
 end
 
-return { new = new_request, name_model = name_model, is_resized = is_resized, change = change, clamp = clamp, resize = resize,
-         recount = recount, given = given, text = text, whole = whole, places = PLACES,
+return { new = new_request, name_model = name_model, is_resized = is_resized, change = change, clamp = clamp,
+         resize = resize, recount = recount, given = given, text = text, whole = whole, places = PLACES,
          count_nodes = count_nodes, common_nodes = common_nodes }

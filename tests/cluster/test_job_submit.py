@@ -157,7 +157,7 @@ def at_random(seed: int) -> tuple[str, ...]:
 
 
 def test_whatever_is_accepted_runs_and_nothing_waits_for_ever(station, ann, wait_for):
-    # Each release has its own view of odd requests (26.05 lets some wait that it can't run): tried on the installed one.
+    # Each release has its own view of odd requests (26.05 lets some wait that it can't run): on the installed one only.
     count = int(os.environ.get("AISTATION_TEST_REQUESTS", "30" if SLURM == INSTALLED else "0"))
     random = [at_random(seed) for seed in range(count)]
     jobs, refused = {}, {}

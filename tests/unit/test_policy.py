@@ -44,7 +44,8 @@ def test_the_table_says_what_the_cluster_file_says():
     assert table["exempt"] == {0: True, 64030: True}
     assert list(table["order"].values()) == ["v100", "dev"]
     assert table["groups"]["v100"] == {
-        "gpu_type": "v100", "use": "training", "nodes": 3, "names": "v100-[01-03]", "gpus": 2, "cpus": 8, "memory": 16384, "shards": 0,
+        "gpu_type": "v100", "use": "training", "nodes": 3, "names": "v100-[01-03]", "gpus": 2, "cpus": 8,
+        "memory": 16384, "shards": 0,
         "user": {"gpus": 4, "cpus": 20, "memory": 40960}, "team": {},
     }, "CPUs and memory follow from the GPUs, as the QOS has them"  # fmt: skip
     assert table["groups"]["dev"]["shards"] == 8

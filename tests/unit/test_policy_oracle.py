@@ -1,4 +1,4 @@
-"""The rules against another reading of them: all numbers of nodes and GPUs are tried, and the best that is allowed taken."""
+"""The rules against another reading: all numbers of nodes and GPUs are tried, and the best that is allowed taken."""
 
 from __future__ import annotations
 

@@ -112,6 +112,7 @@ def differences_of(name: str, spec: ClusterSpec, found: Partition) -> dict[str, 
         "AllowQos": (frozenset(found.allow_qos), frozenset(qos)),
         "AllowAccounts": (frozenset(found.allow_accounts), frozenset(spec.allowed_teams(name))),
         "MaxTime": (found.max_time, group.max_time),
-        "DefaultTime": (found.default_time, group.default_time),
     }
+    if group.default_time is not None:  # else it is what a PartitionName=DEFAULT of the site's may say
+        pairs["DefaultTime"] = (found.default_time, group.default_time)
     return {key: (is_so, should) for key, (is_so, should) in pairs.items() if is_so != should}

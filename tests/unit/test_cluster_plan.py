@@ -377,6 +377,13 @@ def test_a_partition_changed_by_hand_is_seen_and_one_set_down_is_left(small):
     assert not plan_of(small, replace(observed, partitions={**observed.partitions, "v100": down}))
 
 
+def test_what_the_site_says_of_all_partitions_is_no_difference_where_the_file_says_nothing(small):
+    observed = applied(small)
+    inherits = replace(observed.partitions["v100"], default_time=timedelta(hours=1))
+    assert small.groups["v100"].default_time is None
+    assert not plan_of(small, replace(observed, partitions={**observed.partitions, "v100": inherits}))
+
+
 def test_a_group_does_not_go_under_its_jobs(small):
     observed = applied(small)
     job = Job(job_id=7, name="x", user="ann", partition="dev", state=JobState.PENDING)

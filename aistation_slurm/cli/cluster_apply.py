@@ -14,9 +14,9 @@ from aistation_slurm.errors import AistationError
 
 if TYPE_CHECKING:
     from aistation_slurm.cluster import Plan
-    from aistation_slurm.cluster.carry_out import Outcome, Wish
+    from aistation_slurm.cluster.applying.carry_out import Outcome, Wish
+    from aistation_slurm.cluster.applying.target import Target
     from aistation_slurm.cluster.changes import Change
-    from aistation_slurm.cluster.target import Target
 
 checksum_option = click.option(
     "--checksum", metavar="C", default="", help="Only if the plan is still this one, as `plan` named it."
@@ -47,7 +47,7 @@ def apply(
       aistation cluster apply --checksum 58f9ffe07e29
       aistation cluster apply --staged            waits for jobs that are in the way
     """
-    from aistation_slurm.cluster.carry_out import Wish
+    from aistation_slurm.cluster.applying.carry_out import Wish
     from aistation_slurm.spec.edit import read_text
 
     target = _target(file)
@@ -77,8 +77,8 @@ def rollback(number: int | None, as_json: bool, checksum: str, yes: bool, force:
       aistation cluster rollback                  shows the plan, and asks
       aistation cluster rollback 7 --yes
     """
-    from aistation_slurm.cluster.carry_out import Wish
-    from aistation_slurm.cluster.rollback import way_back
+    from aistation_slurm.cluster.applying.carry_out import Wish
+    from aistation_slurm.cluster.history.rollback import way_back
 
     target = _target(None)
     way = way_back(target.history, number)
@@ -99,7 +99,7 @@ def rollback(number: int | None, as_json: bool, checksum: str, yes: bool, force:
 
 
 def _target(file: Path | None) -> Target:
-    from aistation_slurm.cluster.target import Target
+    from aistation_slurm.cluster.applying.target import Target
     from aistation_slurm.settings import load_settings
     from aistation_slurm.slurm.connect import connect
 
@@ -113,7 +113,7 @@ def _carry_out(target: Target, wish: Wish, *, yes: bool, as_json: bool) -> None:
     from dataclasses import replace
 
     from aistation_slurm.cli.cluster_check import raise_if_refused
-    from aistation_slurm.cluster.carry_out import carry_out
+    from aistation_slurm.cluster.applying.carry_out import carry_out
 
     _take_up(target)
     made = target.plan(wish.spec)
@@ -135,7 +135,7 @@ def _in_stages(target: Target, wish: Wish, *, yes: bool, as_json: bool) -> None:
     """Make way for a plan that is refused for the jobs in its way, carry it out, and give back what was set aside."""
     from dataclasses import replace
 
-    from aistation_slurm.cluster.in_stages import give_back, make_way, steps_to, way_on
+    from aistation_slurm.cluster.applying.in_stages import give_back, make_way, steps_to, way_on
     from aistation_slurm.errors import TakenBack
 
     _take_up(target)
@@ -162,8 +162,8 @@ def _in_stages(target: Target, wish: Wish, *, yes: bool, as_json: bool) -> None:
 
 def _take_up(target: Target) -> None:
     """Let slurmctld answer again where an interrupted apply has ended it: without, nothing can be planned."""
-    from aistation_slurm.cluster.lock import alone
-    from aistation_slurm.cluster.recover import recover
+    from aistation_slurm.cluster.applying.lock import alone
+    from aistation_slurm.cluster.applying.recover import recover
 
     if entry := target.history.interrupted():
         say(entry.told())

@@ -25,7 +25,7 @@ def check_slurm(path: Path, spec: ClusterSpec, *, shadow: bool) -> tuple[Report,
     """
     from aistation_slurm.cluster import make_plan
     from aistation_slurm.cluster.check import Report, check_files
-    from aistation_slurm.cluster.site import read_site_conf
+    from aistation_slurm.cluster.site.conf import read_site_conf
     from aistation_slurm.errors import SlurmError
     from aistation_slurm.settings import load_settings
     from aistation_slurm.slurm.connect import connect

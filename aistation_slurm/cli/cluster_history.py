@@ -11,7 +11,7 @@ import click
 from aistation_slurm.cli.show import json_option, say, show_json, show_table
 
 if TYPE_CHECKING:
-    from aistation_slurm.cluster.entry import Entry
+    from aistation_slurm.cluster.history.entry import Entry
 
 
 @click.command()
@@ -26,7 +26,7 @@ def history(number: int | None, as_json: bool, diff: bool) -> None:
       aistation cluster history
       aistation cluster history 7 --diff
     """
-    from aistation_slurm.cluster.history import History
+    from aistation_slurm.cluster.history.history import History
     from aistation_slurm.settings import load_settings
 
     found = History(load_settings().slurm.conf.parent)

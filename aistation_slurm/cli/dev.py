@@ -77,8 +77,8 @@ def start_cluster(wishes: Wishes, *, file: Path | None = None, scale: int | None
     """Start the cluster from its file, the product's own `cluster apply` run on it, and return it."""
     import tempfile
 
-    from aistation_slurm.cluster.keys import site_keys
-    from aistation_slurm.cluster.policy import rules_files
+    from aistation_slurm.cluster.rules.policy import rules_files
+    from aistation_slurm.cluster.site.keys import site_keys
     from aistation_slurm.devcluster.cluster import up as start
     from aistation_slurm.devcluster.lock import need_root
     from aistation_slurm.devcluster.paths import paths_of
@@ -99,8 +99,8 @@ def start_cluster(wishes: Wishes, *, file: Path | None = None, scale: int | None
 
 def settle(cluster: DevCluster) -> None:
     """Apply the cluster's file to it, as an administrator would; its nodes are not there yet, so nothing is tried."""
-    from aistation_slurm.cluster.carry_out import Wish, carry_out
-    from aistation_slurm.cluster.target import Target
+    from aistation_slurm.cluster.applying.carry_out import Wish, carry_out
+    from aistation_slurm.cluster.applying.target import Target
     from aistation_slurm.settings import read_settings
     from aistation_slurm.slurm.connect import connect
     from aistation_slurm.spec.edit import read_text

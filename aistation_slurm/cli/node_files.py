@@ -13,8 +13,8 @@ import aistation_slurm
 from aistation_slurm.cli.show import json_option, say, show_json, show_table
 
 if TYPE_CHECKING:
+    from aistation_slurm.cluster.applying.target import Target
     from aistation_slurm.cluster.places import Place, Seen
-    from aistation_slurm.cluster.target import Target
 
 DIFFERENT = 1
 
@@ -103,7 +103,7 @@ def other_hosts() -> list[str]:
 
 
 def _compared(target: Target) -> tuple[Place, Seen, list[str]]:
-    from aistation_slurm.cluster.catching_up import files_here
+    from aistation_slurm.cluster.applying.catching_up import files_here
     from aistation_slurm.cluster.places import differing
 
     place, here = target.place(), files_here(target.conf_dir)
@@ -129,7 +129,7 @@ def _restart(nodes: str) -> None:
 
 
 def _target() -> Target:
-    from aistation_slurm.cluster.target import Target
+    from aistation_slurm.cluster.applying.target import Target
     from aistation_slurm.settings import load_settings
     from aistation_slurm.slurm.connect import connect
 

@@ -68,7 +68,7 @@ def print_page(made: Plan, console: Console) -> None:
 def section_of(change: Change) -> str:
     """Return the title under which the change stands."""
     from aistation_slurm.cluster.changes import EditLines, RestartNodes, TellController, WriteFile, WriteRules
-    from aistation_slurm.cluster.storage import ChangeStorage
+    from aistation_slurm.cluster.planning.storage import ChangeStorage
 
     if isinstance(change, ChangeStorage):
         return "Storage"

@@ -98,7 +98,7 @@ def apply(file: Path | None, checksum: str | None, yes: bool, force: bool) -> No
       aistation storage apply                     shows the plan, and asks
       aistation storage apply --checksum 58f9ffe07e29
     """
-    from aistation_slurm.cluster.storage import carry_out, raise_if_over
+    from aistation_slurm.cluster.planning.storage import carry_out, raise_if_over
     from aistation_slurm.errors import StalePlan, UsageError
 
     changes, notes, _ = _plan(file)
@@ -148,7 +148,7 @@ def _load(file: Path | None) -> ClusterSpec:
 
 def _plan(file: Path | None) -> tuple[list[Change], list[str], bool]:
     """Return the changes, the notes, and whether every file system could be asked."""
-    from aistation_slurm.cluster.storage import look_at_storage, storage_changes
+    from aistation_slurm.cluster.planning.storage import look_at_storage, storage_changes
 
     seen = look_at_storage(_load(file))
     return *storage_changes(seen), all(each.problem is None for each in seen)
@@ -158,7 +158,7 @@ def _look(spec: ClusterSpec, user: str | None) -> tuple[Seen, ...]:
     """Return a look at every file system; of others' quotas only root is told."""
     import pwd
 
-    from aistation_slurm.cluster.storage import look_at_storage
+    from aistation_slurm.cluster.planning.storage import look_at_storage
     from aistation_slurm.data.quota import Tools, look_own, wanted_storage
     from aistation_slurm.errors import StorageRefused
 

@@ -10,9 +10,9 @@ from typing import TypeVar
 from aistation_slurm.cluster.changes import CreateQos, DeleteQos, RestartController, WriteFile
 from aistation_slurm.cluster.lint import Files, Finding, Running, lint
 from aistation_slurm.cluster.lint.look import look_at, read_files
-from aistation_slurm.cluster.plan import Plan
-from aistation_slurm.cluster.shadow import Verdict, try_files
-from aistation_slurm.cluster.shadow_conf import Known
+from aistation_slurm.cluster.planning.plan import Plan
+from aistation_slurm.cluster.shadow.conf import Known
+from aistation_slurm.cluster.shadow.shadow import Verdict, try_files
 from aistation_slurm.errors import UnsafePlan
 from aistation_slurm.settings import SlurmSettings
 from aistation_slurm.slurm.connect import Slurm

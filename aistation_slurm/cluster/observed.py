@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aistation_slurm.cluster import policy
 from aistation_slurm.cluster.effects import Release, release_of
-from aistation_slurm.cluster.files import NAMES
-from aistation_slurm.cluster.site import SiteConf, read_site_conf
+from aistation_slurm.cluster.rules import policy
+from aistation_slurm.cluster.site.conf import SiteConf, read_site_conf
+from aistation_slurm.cluster.wanted.files import NAMES
 from aistation_slurm.data.quota import Seen
 from aistation_slurm.errors import SpecError
 from aistation_slurm.slurm.connect import Slurm

@@ -19,11 +19,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from aistation_slurm.cluster.conf import read_conf
-from aistation_slurm.cluster.desired import job_qos, partition_qos
-from aistation_slurm.cluster.keys import site_keys
 from aistation_slurm.cluster.observed import Observed
-from aistation_slurm.cluster.plan import Plan, decide
-from aistation_slurm.cluster.site import site_of
+from aistation_slurm.cluster.planning.plan import Plan, decide
+from aistation_slurm.cluster.site.conf import site_of
+from aistation_slurm.cluster.site.keys import site_keys
+from aistation_slurm.cluster.wanted.desired import job_qos, partition_qos
 from aistation_slurm.render import write_whole
 from aistation_slurm.slurm.model import Job, Node, Partition
 from aistation_slurm.slurm.states import JobState, NodeState

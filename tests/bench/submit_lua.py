@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lupa import lua51
 
-from aistation_slurm.cluster.policy import RULES, filter_text, rules_files
+from aistation_slurm.cluster.rules.policy import RULES, filter_text, rules_files
 from aistation_slurm.spec import ClusterSpec, load_spec
 
 AIM = 1000

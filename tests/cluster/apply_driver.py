@@ -8,8 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
-from aistation_slurm.cluster.carry_out import Wish, carry_out
-from aistation_slurm.cluster.target import Target
+from aistation_slurm.cluster.applying.carry_out import Wish, carry_out
+from aistation_slurm.cluster.applying.target import Target
 from aistation_slurm.settings import load_settings
 from aistation_slurm.slurm.connect import connect
 from aistation_slurm.spec.edit import read_text

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aistation_slurm.cluster.carry_out import Outcome, Wish, carry_out
+from aistation_slurm.cluster.applying.carry_out import Outcome, Wish, carry_out
+from aistation_slurm.cluster.applying.target import Target
 from aistation_slurm.cluster.conf import read_conf
-from aistation_slurm.cluster.replacing import Witness, nobody
-from aistation_slurm.cluster.shadow import Verdict, try_files
-from aistation_slurm.cluster.target import Target
+from aistation_slurm.cluster.shadow.shadow import Verdict, try_files
+from aistation_slurm.cluster.writing.replacing import Witness, nobody
 from aistation_slurm.slurm.connect import connect
 from aistation_slurm.spec.edit import read_text
 

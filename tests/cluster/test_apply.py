@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from aistation_slurm.cluster.carry_out import Wish, carry_out
-from aistation_slurm.cluster.health import look_at_health
-from aistation_slurm.cluster.history import History
-from aistation_slurm.cluster.rollback import way_back
+from aistation_slurm.cluster.applying.carry_out import Wish, carry_out
+from aistation_slurm.cluster.applying.health import look_at_health
+from aistation_slurm.cluster.history.history import History
+from aistation_slurm.cluster.history.rollback import way_back
 from aistation_slurm.errors import TakenBack, UnsafePlan
 from tests.cluster.applying import PLAIN, Applying, changed
 

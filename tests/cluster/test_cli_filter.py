@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from aistation_slurm.cluster import apply, load, make_plan
-from aistation_slurm.cluster.keys import CLI_FILTER
-from aistation_slurm.cluster.policy import FILTER
+from aistation_slurm.cluster.rules.policy import FILTER
+from aistation_slurm.cluster.site.keys import CLI_FILTER
 from aistation_slurm.spec import ClusterSpec
 
 pytestmark = pytest.mark.cluster

@@ -12,7 +12,7 @@ import pytest
 
 from aistation_slurm.cluster import apply, imported, load, make_plan
 from aistation_slurm.cluster.changes import Reconfigure, RestartController
-from aistation_slurm.cluster.plan import Plan
+from aistation_slurm.cluster.planning.plan import Plan
 from aistation_slurm.spec import ClusterSpec
 
 pytestmark = pytest.mark.cluster

@@ -12,7 +12,7 @@ import pytest
 
 from aistation_slurm.cli.dev import start_cluster
 from aistation_slurm.cluster import apply, load, make_plan
-from aistation_slurm.cluster.policy import PLUGIN, RULES, TABLE
+from aistation_slurm.cluster.rules.policy import PLUGIN, RULES, TABLE
 from aistation_slurm.devcluster.cluster import down
 from aistation_slurm.devcluster.plan import Wishes
 from aistation_slurm.devcluster.record import INSTALLED

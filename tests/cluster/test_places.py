@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from aistation_slurm.cluster.catching_up import files_here
+from aistation_slurm.cluster.applying.catching_up import files_here
 from tests.unit.sshd import NEEDS_SSHD, Site
 
 pytestmark = [pytest.mark.cluster, *NEEDS_SSHD]

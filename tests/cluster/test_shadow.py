@@ -16,7 +16,7 @@ from aistation_slurm.cluster.check import check_files, known_of
 from aistation_slurm.cluster.conf import read_conf
 from aistation_slurm.cluster.lint import Finding, Running, lint
 from aistation_slurm.cluster.lint.look import complaints, look_at, read_files
-from aistation_slurm.cluster.shadow import Verdict, try_files
+from aistation_slurm.cluster.shadow.shadow import Verdict, try_files
 from tests.cluster.broken_files import broken
 
 pytestmark = pytest.mark.cluster

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from aistation_slurm.cluster.carry_out import Outcome, Wish, carry_out
-from aistation_slurm.cluster.restart import restart_controller
-from aistation_slurm.cluster.target import Target
+from aistation_slurm.cluster.applying.carry_out import Outcome, Wish, carry_out
+from aistation_slurm.cluster.applying.restart import restart_controller
+from aistation_slurm.cluster.applying.target import Target
 from aistation_slurm.slurm.states import JobState
 from aistation_slurm.spec import ClusterSpec, load_spec
 from tests.unit.test_cluster_managed import left_to_the_site

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aistation_slurm.cluster import apply, load, make_plan
-from aistation_slurm.cluster.storage import ChangeStorage
+from aistation_slurm.cluster.planning.storage import ChangeStorage
 from aistation_slurm.data.quota import mounts
 from aistation_slurm.errors import StorageRefused, UnsafePlan
 from aistation_slurm.spec.quotas import Quotas

@@ -7,7 +7,7 @@ import pwd
 import pytest
 
 from aistation_slurm.cli.main import main
-from aistation_slurm.cluster.storage import carry_out, look_at_storage, storage_changes
+from aistation_slurm.cluster.planning.storage import carry_out, look_at_storage, storage_changes
 from aistation_slurm.data.quota.folders import look_at_folder
 from aistation_slurm.spec import load_spec
 

@@ -17,7 +17,7 @@ from types import ModuleType
 
 from lupa import lua51
 
-from aistation_slurm.cluster.policy import filter_text
+from aistation_slurm.cluster.rules.policy import filter_text
 from aistation_slurm.spec import ClusterSpec
 from tests.unit.lua_slurmctld import SLURM_USER
 

@@ -17,7 +17,7 @@ from types import ModuleType
 
 from lupa import lua51
 
-from aistation_slurm.cluster.policy import RULES, TABLE, rules_files
+from aistation_slurm.cluster.rules.policy import RULES, TABLE, rules_files
 from aistation_slurm.spec import ClusterSpec
 
 NO_VAL, NO_VAL16, NO_VAL64 = 4294967294, 65534, 18446744073709551614

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aistation_slurm.cluster.accounting import strangers
-from aistation_slurm.cluster.desired import desired
-from aistation_slurm.cluster.drift import with_drift
 from aistation_slurm.cluster.observed import Observed
+from aistation_slurm.cluster.planning.accounting import strangers
+from aistation_slurm.cluster.planning.drift import with_drift
+from aistation_slurm.cluster.wanted.desired import desired
 from aistation_slurm.errors import SpecError
 from aistation_slurm.slurm.model import Account, Association
 from aistation_slurm.spec import ClusterSpec, Team, load_spec

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from aistation_slurm.cluster import execution, lock
-from aistation_slurm.cluster.apply import apply
+from aistation_slurm.cluster.applying import execution, lock
+from aistation_slurm.cluster.applying.apply import apply
 from aistation_slurm.cluster.changes import RECONFIGURE, Change, CreateQos, DeleteQos, Reconfigure, WriteFile
-from aistation_slurm.cluster.plan import Plan
+from aistation_slurm.cluster.planning.plan import Plan
 from aistation_slurm.errors import SlurmRefused, SlurmUnreachable, UnsafePlan
 from aistation_slurm.slurm.commands import show_loaded_qos
 from aistation_slurm.slurm.connect import Slurm
@@ -91,7 +91,7 @@ def test_an_unsafe_plan_does_nothing(pretended):
 HOLDER = """
 import sys
 from pathlib import Path
-from aistation_slurm.cluster.lock import alone
+from aistation_slurm.cluster.applying.lock import alone
 
 with alone(Path(sys.argv[1])):
     print("held", flush=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from aistation_slurm.cluster.catching_up import catch_up, files_here
-from aistation_slurm.cluster.files import preamble
+from aistation_slurm.cluster.applying.catching_up import catch_up, files_here
 from aistation_slurm.cluster.places.base import Files, Seen, digest
+from aistation_slurm.cluster.wanted.files import preamble
 
 
 @dataclass

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from aistation_slurm.cluster.accounting import accounting_changes
-from aistation_slurm.cluster.desired import desired
-from aistation_slurm.cluster.files import gres_to_keep, is_edited, is_ours, line_changes, wanted_files
-from aistation_slurm.cluster.keys import site_keys
 from aistation_slurm.cluster.observed import Observed
-from aistation_slurm.cluster.policy import TABLE, rules_files
-from aistation_slurm.cluster.site import SiteConf, read_site_conf
+from aistation_slurm.cluster.planning.accounting import accounting_changes
+from aistation_slurm.cluster.rules.policy import TABLE, rules_files
+from aistation_slurm.cluster.site.conf import SiteConf, read_site_conf
+from aistation_slurm.cluster.site.keys import site_keys
+from aistation_slurm.cluster.wanted.desired import desired
+from aistation_slurm.cluster.wanted.files import gres_to_keep, is_edited, is_ours, line_changes, wanted_files
 from aistation_slurm.slurm.model import Node
 from aistation_slurm.slurm.states import NodeState
 from aistation_slurm.slurm.tres import read_gres

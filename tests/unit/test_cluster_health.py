@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from aistation_slurm.cluster.health import Health, worse
-from aistation_slurm.cluster.slurmds import listening
+from aistation_slurm.cluster.applying.health import Health, worse
+from aistation_slurm.cluster.applying.slurmds import listening
 from aistation_slurm.slurm.model import Job, Node, Partition
 from aistation_slurm.slurm.states import JobState, NodeState
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from aistation_slurm.cluster import history as module
-from aistation_slurm.cluster.entry import Entry, State, whoever
-from aistation_slurm.cluster.history import History, end, last_applied, note_step
-from aistation_slurm.cluster.moves import Swap
-from aistation_slurm.cluster.replacing import replace_files
+from aistation_slurm.cluster.history import history as module
+from aistation_slurm.cluster.history.entry import Entry, State, whoever
+from aistation_slurm.cluster.history.history import History, end, last_applied, note_step
+from aistation_slurm.cluster.writing.moves import Swap
+from aistation_slurm.cluster.writing.replacing import replace_files
 from aistation_slurm.errors import NotPermitted, StoreError
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)

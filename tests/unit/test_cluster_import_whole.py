@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aistation_slurm.cluster.desired import desired
-from aistation_slurm.cluster.files import wanted_files
 from aistation_slurm.cluster.imported import Seen, tell
 from aistation_slurm.cluster.observed import Observed
-from aistation_slurm.cluster.plan import decide
-from aistation_slurm.cluster.policy import table_text
-from aistation_slurm.cluster.site import SiteConf
+from aistation_slurm.cluster.planning.plan import decide
+from aistation_slurm.cluster.rules.policy import table_text
+from aistation_slurm.cluster.site.conf import SiteConf
+from aistation_slurm.cluster.wanted.desired import desired
+from aistation_slurm.cluster.wanted.files import wanted_files
 from aistation_slurm.slurm import commands
 from aistation_slurm.slurm.marks import MARK
 from aistation_slurm.slurm.model import Account, Association, Limits, Node, Partition, Qos

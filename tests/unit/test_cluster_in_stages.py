@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from aistation_slurm.cluster.in_stages import is_waiting, waiting_line, way_on
-from aistation_slurm.cluster.staged import REASON, CloseGroup, DrainNodes
+from aistation_slurm.cluster.applying.in_stages import is_waiting, waiting_line, way_on
+from aistation_slurm.cluster.planning.staged import REASON, CloseGroup, DrainNodes
 from aistation_slurm.slurm.model import Job, Node
 from aistation_slurm.slurm.states import JobState, NodeState
 

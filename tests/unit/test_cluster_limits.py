@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aistation_slurm.cluster.desired import desired
-from aistation_slurm.cluster.limits import WIDE, group_limits, over_limits, team_limits, tres_of, user_limits
+from aistation_slurm.cluster.wanted.desired import desired
+from aistation_slurm.cluster.wanted.limits import WIDE, group_limits, over_limits, team_limits, tres_of, user_limits
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.slurm.states import JobState
 from aistation_slurm.slurm.tres import read_tres

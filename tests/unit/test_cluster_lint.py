@@ -9,9 +9,9 @@ import pytest
 
 from aistation_slurm.cluster.check import Report
 from aistation_slurm.cluster.conf import read_conf
-from aistation_slurm.cluster.files import wanted_files
 from aistation_slurm.cluster.lint import RULES, Files, Finding, Running, lint
-from aistation_slurm.cluster.nodes import node_line
+from aistation_slurm.cluster.planning.nodes import node_line
+from aistation_slurm.cluster.wanted.files import wanted_files
 from aistation_slurm.errors import UnsafePlan
 from aistation_slurm.slurm.model import Job, Node, Partition
 from aistation_slurm.slurm.states import JobState, NodeState

@@ -9,7 +9,7 @@ import pytest
 
 from aistation_slurm.cluster.changes import WriteRules
 from aistation_slurm.cluster.observed import Observed
-from aistation_slurm.cluster.site import SiteConf
+from aistation_slurm.cluster.site.conf import SiteConf
 from aistation_slurm.errors import SpecError
 from aistation_slurm.priority.rights import plan_right
 from aistation_slurm.slurm.connect import Slurm

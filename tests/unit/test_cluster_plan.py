@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aistation_slurm.cluster import changes as c
-from aistation_slurm.cluster import policy
-from aistation_slurm.cluster.desired import job_qos, partition_qos
-from aistation_slurm.cluster.keys import site_keys
 from aistation_slurm.cluster.observed import Observed
-from aistation_slurm.cluster.plan import Plan, decide
-from aistation_slurm.cluster.site import SiteConf
+from aistation_slurm.cluster.planning.plan import Plan, decide
+from aistation_slurm.cluster.rules import policy
+from aistation_slurm.cluster.site.conf import SiteConf
+from aistation_slurm.cluster.site.keys import site_keys
+from aistation_slurm.cluster.wanted.desired import job_qos, partition_qos
 from aistation_slurm.errors import SpecError, SpecErrors, UnsafePlan
 from aistation_slurm.slurm.marks import MARK
 from aistation_slurm.slurm.model import Account, Association, Job, Limits, Node, Partition, Qos, User

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from aistation_slurm.cluster.plan import Plan, decide
+from aistation_slurm.cluster.planning.plan import Plan, decide
 from aistation_slurm.slurm.marks import MARK
 from aistation_slurm.slurm.model import Limits, Qos
 from aistation_slurm.spec import Quota, load_spec

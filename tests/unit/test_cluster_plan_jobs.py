@@ -10,8 +10,8 @@ import pytest
 from aistation_slurm.cluster import changes as c
 from aistation_slurm.cluster.changes import NONE, RECONFIGURE, RESTART_ALL, RESTART_CONTROLLER, restart_nodes, widest
 from aistation_slurm.cluster.effects import effect_of_gres, effect_of_key, effect_of_nodes
-from aistation_slurm.cluster.plan import Plan
-from aistation_slurm.cluster.staged import CarryOut, CloseAccount, CloseGroup, DrainNodes, ResumeNodes, stages
+from aistation_slurm.cluster.planning.plan import Plan
+from aistation_slurm.cluster.planning.staged import CarryOut, CloseAccount, CloseGroup, DrainNodes, ResumeNodes, stages
 from aistation_slurm.errors import UnsafePlan
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.slurm.states import JobState

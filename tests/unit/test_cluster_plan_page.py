@@ -10,7 +10,7 @@ from rich.console import Console
 
 from aistation_slurm.cli.plan_page import as_dict, print_page, print_plan, shortened, what_next
 from aistation_slurm.cli.show import plain
-from aistation_slurm.cluster.plan import Plan
+from aistation_slurm.cluster.planning.plan import Plan
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.slurm.states import JobState
 from aistation_slurm.spec import load_spec

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aistation_slurm.cluster import restart
+from aistation_slurm.cluster.applying import restart
 from aistation_slurm.errors import SlurmRefused, SlurmUnreachable
 from aistation_slurm.settings import SlurmSettings
 from aistation_slurm.slurm.connect import Slurm

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aistation_slurm.cluster.conf import read_conf
-from aistation_slurm.cluster.shadow import try_files
-from aistation_slurm.cluster.shadow_conf import (
+from aistation_slurm.cluster.shadow.conf import (
     ADDRESS,
     Known,
     hosts_text,
@@ -14,6 +13,7 @@ from aistation_slurm.cluster.shadow_conf import (
     shadow_text,
     whole_text,
 )
+from aistation_slurm.cluster.shadow.shadow import try_files
 
 CONF = Path("/nowhere/slurm.conf")
 SITE = """\

@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aistation_slurm.cluster import changes as c
-from aistation_slurm.cluster import policy
-from aistation_slurm.cluster.execution import swap_of
-from aistation_slurm.cluster.keys import fixed, site_keys
+from aistation_slurm.cluster.applying.execution import swap_of
 from aistation_slurm.cluster.lint import Running, lint
 from aistation_slurm.cluster.lint.look import read_files
-from aistation_slurm.cluster.moves import Move, moves
 from aistation_slurm.cluster.observed import Observed
-from aistation_slurm.cluster.plan import Plan, decide
-from aistation_slurm.cluster.site import read_site_conf
-from aistation_slurm.cluster.site_edits import SiteEdits, wanted_edits
-from aistation_slurm.cluster.site_text import SiteText, read_exactly
+from aistation_slurm.cluster.planning.plan import Plan, decide
+from aistation_slurm.cluster.rules import policy
+from aistation_slurm.cluster.site.conf import read_site_conf
+from aistation_slurm.cluster.site.edits import SiteEdits, wanted_edits
+from aistation_slurm.cluster.site.keys import fixed, site_keys
+from aistation_slurm.cluster.site.text import SiteText, read_exactly
+from aistation_slurm.cluster.writing.moves import Move, moves
 from aistation_slurm.errors import SpecError, SpecErrors
 from aistation_slurm.render import write_whole
 from aistation_slurm.slurm.model import Job, Node

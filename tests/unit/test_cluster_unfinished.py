@@ -15,10 +15,10 @@ from aistation_slurm.cluster.changes import (
     RestartNodes,
     WriteFile,
 )
-from aistation_slurm.cluster.entry import Entry
-from aistation_slurm.cluster.history import History, note_step, note_undoing
-from aistation_slurm.cluster.moves import Swap
-from aistation_slurm.cluster.unfinished import tells_of, with_unfinished
+from aistation_slurm.cluster.history.entry import Entry
+from aistation_slurm.cluster.history.history import History, note_step, note_undoing
+from aistation_slurm.cluster.planning.unfinished import tells_of, with_unfinished
+from aistation_slurm.cluster.writing.moves import Swap
 
 
 def interrupted(folder: Path, *changes: Change, done: int, written: bool = True) -> Entry:

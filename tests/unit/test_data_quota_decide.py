@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aistation_slurm.cluster.plan import Plan
-from aistation_slurm.cluster.storage import look_at_storage, storage_changes, storage_refusals
+from aistation_slurm.cluster.planning.plan import Plan
+from aistation_slurm.cluster.planning.storage import look_at_storage, storage_changes, storage_refusals
 from aistation_slurm.data.quota import Amount, Limits, Seen, Tools, Usage, WantedStorage, decide, wanted_storage
 from aistation_slurm.data.quota import mounts as mounts_module
 from aistation_slurm.data.quota.ext4 import Ext4

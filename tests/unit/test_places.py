@@ -222,7 +222,9 @@ def test_files_that_nodes_do_not_take_are_named_before_anything_is_sent(tmp_path
 
 
 def test_nodes_take_every_file_that_we_write():
-    from aistation_slurm.cluster import files, policy, site
+    from aistation_slurm.cluster.rules import policy
+    from aistation_slurm.cluster.site import conf as site
+    from aistation_slurm.cluster.wanted import files
     from aistation_slurm.node.folder import NAMES
 
     assert {site.CONF, files.GRES, "slurm.conf", "cgroup.conf", "topology.conf", *policy.NAMES, policy.FILTER} <= NAMES

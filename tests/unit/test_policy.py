@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lupa.lua51 import LuaRuntime
 
-from aistation_slurm.cluster import policy
-from aistation_slurm.cluster.apply import apply
+from aistation_slurm.cluster.applying.apply import apply
 from aistation_slurm.cluster.changes import Reconfigure, WriteFile, WriteRules
-from aistation_slurm.cluster.files import is_edited, is_ours
-from aistation_slurm.cluster.plan import Plan, decide
-from aistation_slurm.cluster.policy_table import lua_value
-from aistation_slurm.cluster.site import SiteConf
+from aistation_slurm.cluster.planning.plan import Plan, decide
+from aistation_slurm.cluster.rules import policy
+from aistation_slurm.cluster.rules.table import lua_value
+from aistation_slurm.cluster.site.conf import SiteConf
+from aistation_slurm.cluster.wanted.files import is_edited, is_ours
 from aistation_slurm.devcluster.files import _write_missing
 from aistation_slurm.devcluster.paths import Paths
 from aistation_slurm.devcluster.release import has_plugin

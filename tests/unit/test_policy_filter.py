@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aistation_slurm.cluster.policy import filter_text
+from aistation_slurm.cluster.rules.policy import filter_text
 from aistation_slurm.spec import load_spec
 from tests.unit.lua_command import DEFAULTS, LuaCommand, Sent
 from tests.unit.lua_slurmctld import SLURM_USER, Answer, LuaSlurmctld

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aistation_slurm.cluster.policy import TABLE
+from aistation_slurm.cluster.rules.policy import TABLE
 from aistation_slurm.jobs.fit import Adjustment
 from aistation_slurm.spec import ClusterSpec, load_spec
 from tests.unit.lua_command import LuaCommand

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from aistation_slurm.cluster import desired as cluster_desired
+from aistation_slurm.cluster.wanted import desired as cluster_desired
 from aistation_slurm.errors import (
     InvalidRequest,
     NotPermitted,

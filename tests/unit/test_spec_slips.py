@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aistation_slurm.cluster.desired import desired
-from aistation_slurm.cluster.files import wanted_files
+from aistation_slurm.cluster.wanted.desired import desired
+from aistation_slurm.cluster.wanted.files import wanted_files
 from aistation_slurm.errors import SpecError, SpecErrors, UnknownNameError
 from aistation_slurm.spec import Spec, load_spec
 from tests.unit.bad_cluster_files import GOOD, SLIPS

@@ -6,14 +6,14 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aistation_slurm.cluster.accounting import accounting_changes
-from aistation_slurm.cluster.desired import DEVELOPMENT, EMERGENCY, desired
 from aistation_slurm.cluster.imported.groups import groups_of
 from aistation_slurm.cluster.imported.parts import Parts
 from aistation_slurm.cluster.imported.remembered import remembered
 from aistation_slurm.cluster.imported.seen import Remarks, Seen
 from aistation_slurm.cluster.imported.teams import common_qos, qos_quotas, teams_of, unsaid_qos, users_quota
 from aistation_slurm.cluster.imported.words import WIDTH, Data, entry, section
+from aistation_slurm.cluster.planning.accounting import accounting_changes
+from aistation_slurm.cluster.wanted.desired import DEVELOPMENT, EMERGENCY, desired
 from aistation_slurm.errors import SpecError
 from aistation_slurm.spec import ClusterSpec
 

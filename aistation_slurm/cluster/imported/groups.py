@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from aistation_slurm.cluster.desired import DEVELOPMENT, NORMAL
 from aistation_slurm.cluster.imported.entry import Entry
 from aistation_slurm.cluster.imported.quotas import MODELS, PER_SOMEBODY, quota_of, rest_of
 from aistation_slurm.cluster.imported.seen import Remarks, Seen
 from aistation_slurm.cluster.imported.words import Data
+from aistation_slurm.cluster.wanted.desired import DEVELOPMENT, NORMAL
 from aistation_slurm.slurm.model import Limits, Node, Partition
 from aistation_slurm.slurm.nodelist import expand, fold
 from aistation_slurm.spec import is_group

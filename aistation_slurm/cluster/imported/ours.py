@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from aistation_slurm.cluster.desired import DEVELOPMENT, EMERGENCY
 from aistation_slurm.cluster.imported.seen import Seen
 from aistation_slurm.cluster.imported.words import Data
+from aistation_slurm.cluster.wanted.desired import DEVELOPMENT, EMERGENCY
 from aistation_slurm.slurm.model import Qos
 from aistation_slurm.spec.amounts import write_memory
 

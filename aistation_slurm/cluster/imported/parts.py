@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from aistation_slurm.cluster.desired import Desired, desired, partition_qos
 from aistation_slurm.cluster.imported.common import common, without
 from aistation_slurm.cluster.imported.entry import Entry
 from aistation_slurm.cluster.imported.ours import ours
 from aistation_slurm.cluster.imported.quotas import Brevity
 from aistation_slurm.cluster.imported.seen import Seen
 from aistation_slurm.cluster.imported.words import Data
-from aistation_slurm.cluster.limits import association_values, qos_values
+from aistation_slurm.cluster.wanted.desired import Desired, desired, partition_qos
+from aistation_slurm.cluster.wanted.limits import association_values, qos_values
 from aistation_slurm.slurm.model import Association
 from aistation_slurm.slurm.writer.limits import Values
 from aistation_slurm.spec import ClusterSpec

@@ -10,7 +10,7 @@ from typing import Any, cast
 from aistation_slurm.cluster.imported.quotas import Brevity, quota_of, told
 from aistation_slurm.cluster.imported.seen import Remarks, Seen
 from aistation_slurm.cluster.imported.words import Data
-from aistation_slurm.cluster.limits import WIDE, WIDE_MEMORY
+from aistation_slurm.cluster.wanted.limits import WIDE, WIDE_MEMORY
 from aistation_slurm.errors import SpecError
 from aistation_slurm.slurm.model import Limits
 from aistation_slurm.slurm.tres import Tres

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from aistation_slurm.cluster import policy
-from aistation_slurm.cluster.desired import partition_qos
-from aistation_slurm.cluster.files import Line, is_ours, read_lines
-from aistation_slurm.cluster.history import last_applied
+from aistation_slurm.cluster.history.history import last_applied
 from aistation_slurm.cluster.observed import Observed, look
-from aistation_slurm.cluster.site import CONF, SiteConf
+from aistation_slurm.cluster.rules import policy
+from aistation_slurm.cluster.site.conf import CONF, SiteConf
+from aistation_slurm.cluster.wanted.desired import partition_qos
+from aistation_slurm.cluster.wanted.files import Line, is_ours, read_lines
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.model import Association, Partition, Qos
 from aistation_slurm.spec import is_name

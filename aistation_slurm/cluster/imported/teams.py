@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from aistation_slurm.cluster.desired import DEVELOPMENT, EMERGENCY, NORMAL
 from aistation_slurm.cluster.imported.entry import Entry
 from aistation_slurm.cluster.imported.quotas import PER_SOMEBODY, quota_of, rest_of
 from aistation_slurm.cluster.imported.seen import ROOT, Remarks, Seen
 from aistation_slurm.cluster.imported.words import Data
+from aistation_slurm.cluster.wanted.desired import DEVELOPMENT, EMERGENCY, NORMAL
 from aistation_slurm.slurm.model import Association
 from aistation_slurm.spec import is_user
 

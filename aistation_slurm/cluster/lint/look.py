@@ -14,7 +14,7 @@ from aistation_slurm.cluster.conf import Conf, read_conf
 from aistation_slurm.cluster.effects import release_of
 from aistation_slurm.cluster.lint.finding import Files, Running
 from aistation_slurm.cluster.lint.keys import munge_socket
-from aistation_slurm.cluster.shadow_conf import other_files, whole_text
+from aistation_slurm.cluster.shadow.conf import other_files, whole_text
 from aistation_slurm.errors import SlurmError
 from aistation_slurm.settings import SlurmSettings
 from aistation_slurm.slurm.connect import Slurm

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aistation_slurm.cluster.places.base import Hosts, Place
 from aistation_slurm.cluster.places.handed import Configless, SharedFolder
-from aistation_slurm.cluster.site import CONF
+from aistation_slurm.cluster.site.conf import CONF
 from aistation_slurm.errors import SettingsError
 from aistation_slurm.settings import Settings
 

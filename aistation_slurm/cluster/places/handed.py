@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from aistation_slurm.cluster import policy
 from aistation_slurm.cluster.places.base import Files, Hosts, Seen
+from aistation_slurm.cluster.rules import policy
 
 CONTROLLER_ONLY = frozenset(policy.NAMES)
 """What slurmctld alone reads, so that no other host lacks it."""

@@ -1,0 +1,1 @@
+"""A plan is carried out on a live cluster: whole, or not at all."""

@@ -1,0 +1,1 @@
+"""A slurmctld of its own that reaches nobody, started with files that are to be written."""

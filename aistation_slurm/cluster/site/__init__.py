@@ -1,0 +1,1 @@
+"""The site's own slurm.conf: what it says, what it must say, and edits of single lines that can be taken back."""

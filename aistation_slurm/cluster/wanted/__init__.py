@@ -1,0 +1,1 @@
+"""What the cluster file wants of Slurm: rows of slurmdbd with their limits, and whole files."""

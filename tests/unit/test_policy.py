@@ -87,8 +87,7 @@ def test_a_plan_writes_the_rules_last_and_reconfigures_nothing_for_them():
     assert [type(each) for each in plan.changes] == [WriteRules, WriteRules]
     assert plan.lines() == [
         f"~ file {ETC}/aistation_policy.lua  (none)",
-        '    - over_request = "adjust"',
-        '    + over_request = "refuse"',
+        '    ~ over_request  "adjust" -> "refuse"',
         f"~ file {ETC}/job_submit.lua  (none)",
     ]
     everything = plan_of(SMALL, fresh(SMALL)).changes

@@ -18,6 +18,7 @@ from aistation_slurm.cluster.changes import (
 from aistation_slurm.cluster.effects import effect_of_gres
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.cluster.rules import policy
+from aistation_slurm.cluster.rules.difference import table_changes
 from aistation_slurm.cluster.site.changes import site_changes
 from aistation_slurm.cluster.site.edits import SiteEdits
 from aistation_slurm.cluster.site.keys import JOB_SUBMIT
@@ -67,7 +68,7 @@ def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str, *
     is_newer = bool(changed - {policy.FILTER})
     for name in (each for each in texts if each in changed or (is_newer and each == policy.RULES)):
         old, text = observed.files.get(name), texts[name]
-        lines = policy.table_changes(old, text) if old and name == policy.TABLE else ()
+        lines = table_changes(old, text) if old and name == policy.TABLE else ()
         written = WriteFilter if name == policy.FILTER else kind
         yield written(conf_dir / name, text, old, lines, edited=bool(old) and is_edited(old or ""))
 

@@ -57,13 +57,6 @@ def filter_text(spec: ClusterSpec, *, source: str, exempt: int | None = None) ->
     return preamble(body, source, comment="--") + body
 
 
-def table_changes(old: str, new: str) -> tuple[str, ...]:
-    """Return what changes between two texts of the table, line by line, for people."""
-    before, after = _lines(old), _lines(new)
-    gone = [f"- {line}" for line in before if line not in after]
-    return (*gone, *(f"+ {line}" for line in after if line not in before))
-
-
 def has_plugin(config: Mapping[str, str]) -> bool | None:
     """Return whether this Slurm can run Lua at all; None where its PluginDir is not known, or not on this machine.
 
@@ -83,11 +76,6 @@ def slurm_user(config: Mapping[str, str]) -> int | None:
 
 def _asset(name: str) -> str:
     return (asset_dir("slurm_conf") / name).read_text(encoding="utf-8")
-
-
-def _lines(text: str) -> list[str]:
-    lines = (line.strip().rstrip(",") for line in text.splitlines())
-    return [line for line in lines if " = " in line and not line.startswith("--") and not line.endswith("{")]
 
 
 def _short(text: str) -> str:

@@ -31,6 +31,8 @@ from aistation_slurm.spec import ClusterSpec
 from aistation_slurm.spec.edit import read_text, write_spec
 
 LOOK_AGAIN = "look again: aistation cluster plan"
+SETTLES = 10.0
+"""Seconds that a slurmctld which was told may take until all of it shows."""
 
 
 class Watcher(Protocol):
@@ -254,8 +256,15 @@ class _Work:
         return Outcome(
             plan=self._plan,
             number=entry.number,
-            left=self._target.plan(self._wish.spec),
+            left=self._left(),
             by_hand=by_hand,
             canary=notes,
             seconds=time.monotonic() - self._begun,
         )
+
+    def _left(self) -> Plan:
+        """Return what Slurm still is not; slurmdbd and each slurmd tell slurmctld in their own time."""
+        give_up = time.monotonic() + SETTLES
+        while (left := self._target.plan(self._wish.spec)) and self._tells and time.monotonic() < give_up:
+            time.sleep(0.5)
+        return left

@@ -164,9 +164,29 @@ def _change_right(user: str, team: str | None, *, give: bool, dry_run: bool, as_
         with _Audit(settings) as audit:
             done = _said(carry_out(plan, slurm), as_json=as_json)
             audit(plan.summary())
+        _note_in_history(settings, slurm, kind="grant" if give else "revoke")
     _tell_end(done, plan.summary(), as_json=as_json)
     if not give:
         _tell_stranded(slurm, user, plan.team)
+
+
+def _note_in_history(settings: Settings, slurm: Slurm, *, kind: str) -> None:
+    """Let the history have what the cluster file says now, if Slurm is all of it: else a rollback would lose the right.
+
+    Where it can't be noted, by who may not look there, the next apply notes it.
+    """
+    from contextlib import suppress
+
+    from aistation_slurm.cluster.applying.carry_out import Wish, carry_out
+    from aistation_slurm.cluster.applying.target import Target
+    from aistation_slurm.errors import AistationError
+    from aistation_slurm.spec.edit import read_text
+
+    target = Target(settings=settings, slurm=slurm, cluster_file=settings.cluster_file.absolute())
+    with suppress(AistationError):
+        spec = target.load()
+        if target.history.last_applied() is not None and not target.plan(spec):
+            carry_out(target, Wish(spec=spec, text=read_text(target.cluster_file), kind=kind))
 
 
 def _tell_stranded(slurm: Slurm, user: str, team: str) -> None:

@@ -120,6 +120,8 @@ def test_a_grant_brings_file_and_slurm_to_one_word_and_a_revoke_takes_it_back(st
     wait_for(lambda: station.job(later).reason == "InvalidQOS")
     assert load(file).teams["behavior"].emergency == []
     assert aistation("cluster", "plan", "--detailed-exitcode").returncode == 0
+    noted = json.loads(aistation("cluster", "history", "--json").stdout)
+    assert [each["kind"] for each in sorted(noted, key=lambda each: each["number"])][-2:] == ["grant", "revoke"]
     assert "Invalid qos" in refusal(ann, "sbatch", *URGENT, "--wrap=true")
 
 

@@ -67,7 +67,7 @@ class SettingsError(AistationError):
 
 
 class SpecError(AistationError):
-    """The cluster file is wrong; `where` is `file:line`."""
+    """The cluster file is wrong; `where` is `file:line:column`."""
 
 
 class UnknownNameError(SpecError):

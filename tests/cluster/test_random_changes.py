@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from aistation_slurm.cli.cluster import cluster as command
+from aistation_slurm.cli.main import app
 from aistation_slurm.errors import AistationError, SpecError, UnsafePlan
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.spec import load_spec
@@ -82,7 +82,7 @@ class Road:
         Raises:
             AistationError: it refused.
         """
-        done = CliRunner().invoke(command, ["apply", "--yes", str(self.path)], env=self.customer.env())
+        done = CliRunner().invoke(app, ["cluster", "apply", "--yes", str(self.path)], env=self.customer.env())
         self.said = done.output
         if isinstance(done.exception, AistationError):
             raise done.exception

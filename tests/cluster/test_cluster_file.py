@@ -33,6 +33,8 @@ def plan(station) -> Iterator[Callable[[ClusterSpec], Plan]]:
 
     yield plan_for
     station.cancel_all()
+    shares = ("where", f"name={','.join(load(settings.cluster_file).teams)}", "set", "Fairshare=1")
+    station.slurm.write.sacctmgr("modify", "account", *shares)  # what the file doesn't say is left as it is
     list(apply(plan_for(load(settings.cluster_file)), station.slurm, force=True))
 
 

@@ -27,6 +27,7 @@ from aistation_slurm.cluster.planning.plan import Plan
 from aistation_slurm.cluster.planning.unfinished import tells_of
 from aistation_slurm.cluster.writing.replacing import Witness, nobody
 from aistation_slurm.errors import AistationError, StalePlan, UnsafePlan
+from aistation_slurm.slurm.nodelist import fold
 from aistation_slurm.spec import ClusterSpec
 from aistation_slurm.spec.edit import read_text, write_spec
 
@@ -213,7 +214,8 @@ class _Work:
     def _execution(self, entry: Entry) -> Execution:
         place = self._place
         names = [each.path.name for each in self._plan.changes if isinstance(each, WriteFile)]
-        for text in (*place.cannot_carry(names), *(f"{name} is down and keeps its files" for name in place.left_out)):
+        down = [f"down, with the files that they have: {fold(place.left_out)}"] if place.left_out else []
+        for text in (*place.cannot_carry(names), *down):
             self._watcher.say(f"note: {text}")
         return Execution(
             self._plan,

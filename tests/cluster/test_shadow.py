@@ -129,7 +129,8 @@ def test_the_shadow_leaves_nothing_behind(station, shadow, texts, monkeypatch):
 
 def test_the_shadow_dies_with_whoever_started_it(station, etc, wait_for):
     code = (
-        "import sys; from pathlib import Path; from aistation_slurm.cluster import conf, shadow\n"
+        "import sys; from pathlib import Path; from aistation_slurm.cluster import conf\n"
+        "from aistation_slurm.cluster.shadow import shadow\n"
         "shadow._STARTED = 'what it never says'\n"
         "shadow.try_files(conf.read_conf(Path(sys.argv[1])), bin=Path(sys.argv[2]) if sys.argv[2] else None)\n"
     )

@@ -64,10 +64,15 @@ class Conf:
     """Every file that was read, the first one first."""
     lost: tuple[tuple[Line, Path], ...] = ()
     """Each Include whose file is not there."""
+    _by_noun: dict[str, list[Line]] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for line in self.lines:
+            self._by_noun.setdefault(line.noun, []).append(line)
 
     def of(self, noun: str) -> tuple[Line, ...]:
         """Return the lines about this noun."""
-        return tuple(line for line in self.lines if line.noun == noun.lower())
+        return tuple(self._by_noun.get(noun.lower(), ()))
 
     def line_of(self, key: str) -> Line | None:
         """Return the line that sets a key of the whole cluster: the last one, which wins."""

@@ -177,16 +177,14 @@ def _note_in_history(settings: Settings, slurm: Slurm, *, kind: str) -> None:
     """
     from contextlib import suppress
 
-    from aistation_slurm.cluster.applying.carry_out import Wish, carry_out
+    from aistation_slurm.cluster.applying.carry_out import Wish, note
     from aistation_slurm.cluster.applying.target import Target
     from aistation_slurm.errors import AistationError
     from aistation_slurm.spec.edit import read_text
 
     target = Target(settings=settings, slurm=slurm, cluster_file=settings.cluster_file.absolute())
     with suppress(AistationError):
-        spec = target.load()
-        if target.history.last_applied() is not None and not target.plan(spec):
-            carry_out(target, Wish(spec=spec, text=read_text(target.cluster_file), kind=kind))
+        note(target, Wish(spec=target.load(), text=read_text(target.cluster_file), kind=kind))
 
 
 def _tell_stranded(slurm: Slurm, user: str, team: str) -> None:

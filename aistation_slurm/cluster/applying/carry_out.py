@@ -23,6 +23,7 @@ from aistation_slurm.cluster.changes import Change, RestartController, RestartNo
 from aistation_slurm.cluster.history.entry import Entry, State, whoever
 from aistation_slurm.cluster.history.history import end, note_step
 from aistation_slurm.cluster.places import Place
+from aistation_slurm.cluster.places.handed import NothingToBring
 from aistation_slurm.cluster.planning.plan import Plan
 from aistation_slurm.cluster.planning.unfinished import tells_of
 from aistation_slurm.cluster.writing.replacing import Witness, nobody
@@ -121,6 +122,23 @@ def carry_out(target: Target, wish: Wish, *, watcher: Watcher | None = None, wit
             target.slurm.write.reconfigure()  # the nodes read them
         work = _Work(target, wish, plan, place=place, watcher=watcher, witness=witness)
         return work.run(interrupted) if plan else work.note(interrupted)
+
+
+def note(target: Target, wish: Wish) -> None:
+    """Let the history have the cluster file's text where Slurm is all that it says; no file, daemon or host is touched.
+
+    Nothing is noted where nothing was applied yet, or an apply was interrupted: the next one begins with that.
+
+    Raises:
+        UnsafePlan: another apply is at work.
+        SlurmError: Slurm can't be asked.
+    """
+    with alone(target.conf_dir):
+        history = target.history
+        if history.interrupted() or history.last_applied() is None:
+            return
+        if not (plan := target.plan(wish.spec)):
+            _Work(target, wish, plan, place=NothingToBring(), watcher=Silence(), witness=nobody).note(None)
 
 
 def _raise_if_by_hand(plan: Plan, target: Target) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from aistation_slurm import __version__
+from aistation_slurm.cli.lazy import LazyGroup
 from aistation_slurm.errors import AistationError, UsageError
 
 # noun -> (module, one line of help). The help stands here so that `aistation --help` imports none of them.
@@ -34,28 +34,11 @@ NOUNS: dict[str, tuple[str, str]] = {
 EXIT_USAGE = 64
 
 
-class Nouns(click.Group):
-    """A group whose commands are imported when they are named."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the nouns in the order a newcomer needs them."""
-        return list(NOUNS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the noun's module and return its command."""
-        if cmd_name not in NOUNS:
-            return None
-        module = importlib.import_module(f"aistation_slurm.cli.{NOUNS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of nouns without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(noun, help_line) for noun, (_, help_line) in NOUNS.items()])
-
-
-@click.command(cls=Nouns, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup,
+    lazy={noun: (f"aistation_slurm.cli.{module}", help_line) for noun, (module, help_line) in NOUNS.items()},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="aistation")
 def app() -> None:
     """An AI development platform beside an existing Slurm.

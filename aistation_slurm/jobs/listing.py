@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from aistation_slurm import progress
+from aistation_slurm.jobs.run_folder import run_folder
 from aistation_slurm.progress import Progress
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.model import Job
@@ -38,12 +38,12 @@ class Training:
 
 def training_of(job: Job) -> Training:
     """Return the job with what its folder says; a folder that this user may not read says nothing."""
-    folder = Path(job.work_dir) / f"{job.name}-{job.job_id}" if job.work_dir else None
+    folder = run_folder(job)
     return Training(
         job=job,
-        progress=progress.latest(folder / progress.FILE) if folder else None,
+        progress=folder.latest() if folder else None,
         log=Path(job.stdout) if job.stdout else None,
-        run_dir=folder if folder and _is_folder(folder) else None,
+        run_dir=folder.path if folder and folder.exists else None,
     )
 
 
@@ -58,10 +58,3 @@ def past_trainings(slurm: Slurm, *, user: str | None, now: datetime | None = Non
     since = (now or datetime.now(UTC)) - HISTORY
     jobs = slurm.read.history(user=user, since=since)
     return [training_of(each) for each in sorted(jobs, key=lambda job: job.job_id)]
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False

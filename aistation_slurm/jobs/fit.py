@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import Any
 
 from aistation_slurm.errors import RequestError
 from aistation_slurm.jobs.request import TrainingRequest
@@ -81,10 +82,10 @@ def fit(request: TrainingRequest, group: Group) -> tuple[TrainingRequest, list[A
     if nodes > group.nodes:
         changes.append(Adjustment("nodes", nodes, group.nodes, f"{group.name} has no more"))
         nodes = group.nodes
-    update: dict[str, int] = {"nodes": nodes, "gpus_per_node": gpus} if changes else {}
+    update: dict[str, Any] = {"nodes": nodes, "gpus_per_node": gpus} if changes else {}
     if request.cpus_per_gpu and request.cpus_per_gpu * max(1, gpus) > group.cpus_in_a_node:
         most = max(1, group.cpus_in_a_node // max(1, gpus))
         why = f"a node of {group.name} has {group.cpus_in_a_node} CPUs"
         changes.append(Adjustment("cpus_per_gpu", request.cpus_per_gpu, most, why))
         update["cpus_per_gpu"] = most
-    return request.model_copy(update=update), changes
+    return replace(request, **update), changes

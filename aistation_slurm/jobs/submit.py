@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from aistation_slurm.errors import RequestError, SlurmRefused
 from aistation_slurm.jobs.catalogue import Catalogue
@@ -41,13 +42,13 @@ def draft(slurm: Slurm, request: TrainingRequest, catalogue: Catalogue) -> Draft
         RequestError: it can't run, or the template is not there or can't take a value.
     """
     template = catalogue[request.template]
-    defaults = {
+    defaults: dict[str, Any] = {
         name: parameter.default
         for name, parameter in template.parameters.items()
         if name in {"nodes", "gpus_per_node"} and getattr(request, name) is None
     }
     group = find_group(request.group, slurm.read.partitions(), slurm.read.nodes())
-    fitting, adjustments = fit(request.model_copy(update={**defaults, "group": group.name}), group)
+    fitting, adjustments = fit(replace(request, **defaults, group=group.name), group)
     return Draft(fitting, adjustments, render_script(fitting, catalogue))
 
 

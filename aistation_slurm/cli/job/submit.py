@@ -94,9 +94,11 @@ def _python() -> str:
 
 
 def _show_draft(ready: Draft, *, as_json: bool) -> None:
+    from aistation_slurm.jobs.request import request_json
+
     if as_json:
         adjustments = [str(each) for each in ready.adjustments]
-        request = ready.request.model_dump(mode="json")
+        request = request_json(ready.request)
         show_json({"request": request, "adjustments": adjustments, "script": ready.script})
     else:
         click.echo(ready.script, nl=False)

@@ -394,7 +394,9 @@ class Checkpoints:
             yield
         except OSError as error:
             self.raise_if_replaced()  # the newer run has removed our folder: that is the reason to tell
-            raise CheckpointError(f"{self.folder}: step {step} was not saved: {_reason(error, self.folder)}") from error
+            given_up = self.run.rank and isinstance(error, FileNotFoundError)
+            why = "rank 0 has given it up" if given_up else _reason(error, self.folder)
+            raise CheckpointError(f"{self.folder}: step {step} was not saved: {why}") from error
         finally:
             if self.run.rank == 0:
                 _remove_unfinished(self._mine, up_to=step)
@@ -946,7 +948,7 @@ def _write_synced(path: Path, content: bytes | Writer) -> None:
             file.flush()
             os.fsync(file.fileno())
     except Exception:
-        path.unlink()  # on a full disk, room for the word of it
+        path.unlink(missing_ok=True)  # on a full disk, room for the word of it
         if raw.error:  # some writers turn it into an error of their own, which says nothing of a full disk
             raise raw.error from None
         raise

@@ -86,10 +86,12 @@ def test_a_file_stays_inside_its_checkpoint(tmp_path: Path, name: str) -> None:
 
 
 def test_two_ranks_that_save_the_same_name_are_told(tmp_path: Path) -> None:
-    first, *others = save(all_ranks(tmp_path), 10, of=lambda rank: {"same": b"x"})
+    ranks = all_ranks(tmp_path)
+    first, *others = save(ranks, 10, of=lambda rank: {"same": b"x"})
     assert isinstance(first, CheckpointError)
     assert "two ranks saved a file called same" in str(first)
-    assert all(isinstance(each, Checkpoint) for each in others)
+    assert all(isinstance(each, Checkpoint) or "rank 0 has given it up" in str(each) for each in others)
+    assert ranks[0].latest() is None
 
 
 def test_a_rank_that_does_not_come_is_named_and_the_last_checkpoint_stands(tmp_path: Path) -> None:

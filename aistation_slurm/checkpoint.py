@@ -302,7 +302,7 @@ class Checkpoints:
         hint = f"start with {TAKEOVER}=1 if that is not so"
         if later := [each for each in held if each.job_id == job and each.restart_count > count]:
             raise ReplacedError(f"{self.folder}: this run was replaced by {later[-1]}; {hint}")
-        if (newest.job_id, newest.restart_count) == (job, count) and not self._ended(newest).exists():
+        if (newest.job_id, newest.restart_count) == (job, count) and not self.has_ended(newest):
             raise DoubleStartError(f"{self.folder}: job {job}, restart {count}, runs on {newest.host} already; {hint}")
 
     def _next_claim(self, held: list[Claim], number: int) -> Claim | None:
@@ -539,6 +539,10 @@ class Checkpoints:
     def claims(self) -> list[Claim]:
         """Return every claim that was made, oldest first."""
         return self._read_claims(self._numbers())
+
+    def has_ended(self, claim: Claim) -> bool:
+        """True once the run that made the claim has said that it ended in good order."""
+        return self._ended(claim).exists()
 
     # -- the folder -------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,8 @@ QUESTIONS: list[Callable[[CliReader], object]] = [
     CliReader.jobs, CliReader.nodes, CliReader.partitions, CliReader.config, CliReader.controllers, CliReader.qos,
     CliReader.accounts, CliReader.users, CliReader.associations, CliReader.history, lambda reader: reader.job(7),
     CliReader.steps, CliReader.reservations, CliReader.limits_in_use, CliReader.diag, CliReader.tres,
-    CliReader.fair_shares, CliReader.site_factors, lambda reader: reader.step_history(7),
+    CliReader.fair_shares, CliReader.site_factors, CliReader.priority_factors, lambda reader: reader.asked(7),
+    lambda reader: reader.step_history(7),
     lambda reader: reader.usage(NOON - timedelta(hours=2), NOON),
 ]  # fmt: skip
 

@@ -11,6 +11,7 @@ from aistation_slurm.slurm import commands
 from aistation_slurm.slurm.commands import Command, Reading, RunningStep
 from aistation_slurm.slurm.model import (
     Account,
+    Asked,
     Association,
     Controller,
     Diag,
@@ -20,6 +21,7 @@ from aistation_slurm.slurm.model import (
     LimitsInUse,
     Node,
     Partition,
+    PriorityFactors,
     Qos,
     Reservation,
     TresKind,
@@ -58,6 +60,14 @@ class CliReader:
         if not found:
             raise UnknownToSlurm(f"no job {job_id}")
         return next((job for job in found if job.job_id == job_id), found[0])
+
+    def asked(self, *job_ids: int) -> list[Asked]:
+        """Return what these jobs asked for, word by word; those that slurmctld has forgotten are left out."""
+        return self._ask(commands.show_asked(*job_ids)) if job_ids else []
+
+    def batch_script(self, job_id: int) -> str:
+        """Return the job's script, while slurmctld keeps it."""
+        return self._ask(commands.batch_script(job_id))
 
     def steps(self) -> list[JobStep]:
         """Return the steps that run now, of all jobs."""
@@ -131,6 +141,10 @@ class CliReader:
     def site_factors(self) -> dict[int, int]:
         """Return the SiteFactor of each job that waits and may start, by job id."""
         return self._ask(commands.sprio_site())
+
+    def priority_factors(self) -> list[PriorityFactors]:
+        """Return what makes up the priority of each job that waits and may start, one for each of its partitions."""
+        return self._ask(commands.sprio())
 
     def fair_shares(self) -> list[FairShare]:
         """Return what fair share makes of every account and user of this cluster."""

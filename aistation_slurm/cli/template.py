@@ -35,7 +35,7 @@ def list_(as_json: bool) -> None:
     """
     found = list(_catalogue())
     if as_json:
-        show_json([each.model_dump(mode="json") for each in found])
+        show_json(found)
     else:
         show_table(("NAME", "TITLE", "WHAT FOR"), ((each.name, each.title, each.what_for) for each in found))
 
@@ -56,7 +56,7 @@ def show(name: str, source: bool, as_json: bool) -> None:
     if source:
         click.echo(found.path.read_text(encoding="utf-8"), nl=False)
     elif as_json:
-        show_json(found.model_dump(mode="json"))
+        show_json(found)
     else:
         click.echo(f"{found.name}: {found.title}\n\n{found.what_for}\n")
         rows = (

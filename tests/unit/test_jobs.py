@@ -202,7 +202,7 @@ def test_a_plain_job_in_a_group_without_gpus_asks_for_none():
 
 
 def test_a_plain_job_that_would_need_two_nodes_is_refused():
-    with pytest.raises(RequestError, match="'plain' has no parameter 'nodes'"):
+    with pytest.raises(RequestError, match="'plain' runs on one node, not with nodes = 2"):
         draft(a_slurm(), a_request(template="plain", gpus_per_node=9), open_catalogue())
 
 

@@ -11,11 +11,11 @@ from jinja2 import TemplateError
 from aistation_slurm.errors import RenderError
 from aistation_slurm.jobs.catalogue import FOLDER, SUFFIX, Catalogue
 from aistation_slurm.jobs.request import TrainingRequest
-from aistation_slurm.jobs.script import context
+from aistation_slurm.jobs.script import context, script_environment, where
 from aistation_slurm.jobs.sweep.arguments import for_script
 from aistation_slurm.jobs.sweep.tasks import unfold
 from aistation_slurm.jobs.sweep.values import Params
-from aistation_slurm.render import Raw, shell_word, templates
+from aistation_slurm.render import Raw, shell_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,12 @@ def sweep_script(request: TrainingRequest, part: Part, members: Sequence[Params]
     """
     asked = replace(request, args=for_script(request.args, members))
     template = catalogue[asked.template]
-    environment = templates(*catalogue.folders, finalize=shell_word)
+    environment = script_environment(*catalogue.folders)
     told = {**context(asked, template), "checkpoint_dir": _checkpoints(request), "sweep": part}
     try:
         return environment.get_template(f"{FOLDER}/{asked.template}{SUFFIX}").render(**told)
     except TemplateError as error:
-        raise RenderError(f"it can't be rendered: {error}", where=str(template.path)) from error
+        raise RenderError(f"it can't be rendered: {error}", where=where(error, template.path)) from error
 
 
 def _checkpoints(request: TrainingRequest) -> Raw:

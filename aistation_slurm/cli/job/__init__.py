@@ -9,6 +9,7 @@ from aistation_slurm.cli.lazy import LazyGroup
 # command -> (module, one line of help)
 COMMANDS: dict[str, tuple[str, str]] = {
     "submit": ("submit", "Submit a training, to run in this folder."),
+    "sweep": ("sweep", "Submit a training over many sets of parameters, and see which is best."),
     "list": ("listing", "List the jobs that wait, run, or ended within the last minutes."),
     "show": ("listing", "Show a job: its state, how far it is, and where its files are."),
     "logs": ("logs", "Print what a job has printed."),

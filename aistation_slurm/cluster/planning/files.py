@@ -65,7 +65,8 @@ def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str, *
     kind = WriteRulesFirst if first and observed.files.get(policy.RULES) is None else WriteRules
     has_filter = spec.slurm.cli_filter or is_ours(observed.files.get(policy.FILTER) or "site")
     exempt = policy.slurm_user(observed.config)
-    texts = policy.rules_files(spec, source=source, exempt=exempt, with_filter=has_filter)
+    release = observed.config.get("SLURM_VERSION", "")
+    texts = policy.rules_files(spec, source=source, exempt=exempt, with_filter=has_filter, release=release)
     changed = {name for name, text in texts.items() if body_of(observed.files.get(name) or "") != body_of(text)}
     is_newer = bool(changed - {policy.FILTER})
     for name in (each for each in texts if each in changed or (is_newer and each == policy.RULES)):

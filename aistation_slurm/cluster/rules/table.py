@@ -29,17 +29,19 @@ _KEYWORDS = frozenset(
 _ROOT = 0
 
 
-def table_text(spec: ClusterSpec, *, exempt: int | None = None, users: bool = False) -> str:
+def table_text(spec: ClusterSpec, *, exempt: int | None = None, users: bool = False, release: str = "") -> str:
     """Return what the cluster file says of submissions, as a Lua table: a group or team a line.
 
     Groups of the site's own are left out, so that the rules leave them alone. `exempt` is SlurmUser's number. With
-    `users` the table says which team a user is in: a user's own command has nobody else to ask.
+    `users` the table says which team a user is in: a user's own command has nobody else to ask. `release` is Slurm's own,
+    `22.05.8`, for rules that hold on some releases only.
     """
     groups, teams = table_groups(spec), table_teams(spec)
     first = {"over_request": None, "default_group": None}  # in the order in which they are written
     exempted = dict.fromkeys(sorted({_ROOT, *([] if exempt is None else [exempt])}), True)
     tops: dict[str, Lua] = {
         **first,
+        "release": release or None,
         "exempt": exempted,
         **table_tops(spec),
         "order": list(groups),

@@ -61,6 +61,8 @@ class JobChanges(TypedDict, total=False):
     admin_comment: str
     requeue: bool
     """Whether it may be put back into the queue."""
+    array_task_throttle: int
+    """How many members of an array may run at once; 0 is all of them."""
 
 
 def _yes_or_no(value: bool) -> str:
@@ -85,6 +87,7 @@ _WORDS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "comment": ("Comment", str),
     "admin_comment": ("AdminComment", str),
     "requeue": ("Requeue", _yes_or_no),
+    "array_task_throttle": ("ArrayTaskThrottle", str),
 }
 
 

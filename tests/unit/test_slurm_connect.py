@@ -232,7 +232,7 @@ def test_what_is_declared_and_not_answered_is_a_failure_and_never_asked_elsewher
 @pytest.mark.parametrize("question", sorted(QUESTIONS))
 def test_every_question_of_the_contract_reaches_the_reader_that_fills(question: str) -> None:
     since = datetime(2026, 11, 23, tzinfo=UTC)
-    given = {"job": (1,), "step_history": (1,), "usage": (since, since.replace(day=24))}
+    given = {"job": (1,), "step_history": (1,), "running_usage": (1,), "usage": (since, since.replace(day=24))}
     with pytest.raises(SlurmUnreachable, match="nobody answers"):
         getattr(Filled(Empty(), CliReader(Nothing())), question)(*given.get(question, ()))
 

@@ -27,7 +27,7 @@ from aistation_slurm.slurm.model import (
     User,
 )
 from aistation_slurm.slurm.reader import QUESTIONS
-from aistation_slurm.slurm.refusals import broken_off, refusal
+from aistation_slurm.slurm.refusals import broken_off, complaints_in, refusal
 from aistation_slurm.slurm.runner import Runner, Streaming, shown
 
 T = TypeVar("T")
@@ -150,6 +150,18 @@ class CliReader:
     def step_history(self, *job_ids: int) -> list[JobStep]:
         """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too."""
         return self._ask(commands.step_history(*job_ids)) if job_ids else []
+
+    def running_usage(self, *job_ids: int) -> list[JobStep]:
+        """Return what the running steps of these jobs use; of jobs that are over or not this user's, nothing."""
+        if not job_ids:
+            return []
+        command = commands.running_usage(*job_ids)
+        done = self._runner.run(command.argv, timeout=self._timeout)
+        if complaints_in(done.stderr) or done.returncode:  # sstat ends with status 0 whatever happened
+            error = refusal(command.argv, done)
+            if not isinstance(error, SlurmRefused) and not done.stdout:
+                raise error
+        return self._read(command, lambda: command.read(done.stdout))
 
     def usage(self, since: datetime, until: datetime) -> list[Usage]:
         """Return what each account and user of this cluster used between two hours, by TRES."""

@@ -8,6 +8,7 @@ from typing import Protocol, cast
 
 from aistation_slurm.slurm.model import (
     Account,
+    Asked,
     Association,
     Controller,
     Diag,
@@ -17,6 +18,7 @@ from aistation_slurm.slurm.model import (
     LimitsInUse,
     Node,
     Partition,
+    PriorityFactors,
     Qos,
     Reservation,
     TresKind,
@@ -65,6 +67,14 @@ class Filled:
     def job(self, job_id: int) -> Job:
         """Return the job, from slurmdbd where slurmctld has forgotten it."""
         return self._who("job").job(job_id)
+
+    def asked(self, *job_ids: int) -> list[Asked]:
+        """Return what these jobs asked for, word by word; those that slurmctld has forgotten are left out."""
+        return self._who("asked").asked(*job_ids)
+
+    def batch_script(self, job_id: int) -> str:
+        """Return the job's script, while slurmctld keeps it."""
+        return self._who("batch_script").batch_script(job_id)
 
     def steps(self) -> list[JobStep]:
         """Return the steps that run now, of all jobs."""
@@ -125,6 +135,10 @@ class Filled:
     def site_factors(self) -> dict[int, int]:
         """Return the SiteFactor of each job that waits and may start, by job id."""
         return self._who("site_factors").site_factors()
+
+    def priority_factors(self) -> list[PriorityFactors]:
+        """Return what makes up the priority of each job that waits and may start, one for each of its partitions."""
+        return self._who("priority_factors").priority_factors()
 
     def fair_shares(self) -> list[FairShare]:
         """Return what fair share makes of every account and user of this cluster."""

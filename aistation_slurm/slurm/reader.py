@@ -8,6 +8,7 @@ from typing import Protocol
 
 from aistation_slurm.slurm.model import (
     Account,
+    Asked,
     Association,
     Controller,
     Diag,
@@ -17,6 +18,7 @@ from aistation_slurm.slurm.model import (
     LimitsInUse,
     Node,
     Partition,
+    PriorityFactors,
     Qos,
     Reservation,
     TresKind,
@@ -27,7 +29,7 @@ from aistation_slurm.slurm.model import (
 QUESTIONS = frozenset({
     "jobs", "job", "steps", "nodes", "partitions", "reservations", "config", "loaded_qos", "limits_in_use",
     "controllers", "diag", "qos", "accounts", "users", "associations", "tres", "fair_shares", "history", "step_history",
-    "running_usage", "usage", "site_factors",
+    "running_usage", "usage", "site_factors", "priority_factors", "asked", "batch_script",
 })  # fmt: skip
 """The name of every question of a `SlurmReader`."""
 
@@ -58,6 +60,23 @@ class SlurmReader(Protocol):
 
         Raises:
             UnknownToSlurm: neither knows it.
+        """
+        ...
+
+    def asked(self, *job_ids: int) -> list[Asked]:
+        """Return what these jobs asked for, word by word; those that slurmctld has forgotten are left out.
+
+        Raises:
+            UnknownToSlurm: it knows none of them.
+        """
+        ...
+
+    def batch_script(self, job_id: int) -> str:
+        """Return the job's script, while slurmctld keeps it.
+
+        Raises:
+            NotPermitted: it is another's.
+            UnknownToSlurm: there is no such job, or it has no script.
         """
         ...
 
@@ -122,6 +141,10 @@ class SlurmReader(Protocol):
 
     def site_factors(self) -> dict[int, int]:
         """Return the SiteFactor of each job that waits and may start, by job id."""
+        ...
+
+    def priority_factors(self) -> list[PriorityFactors]:
+        """Return what makes up the priority of each job that waits and may start, one for each of its partitions."""
         ...
 
     def fair_shares(self) -> list[FairShare]:

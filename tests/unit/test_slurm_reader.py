@@ -32,8 +32,8 @@ QUESTIONS: list[Callable[[CliReader], object]] = [
     CliReader.jobs, CliReader.nodes, CliReader.partitions, CliReader.config, CliReader.controllers, CliReader.qos,
     CliReader.accounts, CliReader.users, CliReader.associations, CliReader.history, lambda reader: reader.job(7),
     CliReader.steps, CliReader.reservations, CliReader.limits_in_use, CliReader.diag, CliReader.tres,
-    CliReader.fair_shares, CliReader.site_factors, lambda reader: reader.step_history(7),
-    lambda reader: reader.running_usage(7),
+    CliReader.fair_shares, CliReader.site_factors, CliReader.priority_factors, lambda reader: reader.asked(7),
+    lambda reader: reader.step_history(7), lambda reader: reader.running_usage(7),
     lambda reader: reader.usage(NOON - timedelta(hours=2), NOON),
 ]  # fmt: skip
 
@@ -244,8 +244,15 @@ def test_steps_of_others_and_of_jobs_that_are_over_are_left_out_of_what_is_used(
     said = (
         "sstat: error: problem getting step_layout for StepId=8.0: Invalid user id\nsstat: error: couldn't get steps\n"
     )
-    assert CliReader(Answering(sstat=Completed(0, "", said))).running_usage(8, 9) == []
+    assert CliReader(Answering(sstat=Completed(0, "", said), squeue=Completed(0, "", ""))).running_usage(8, 9) == []
     assert len(CliReader(Answering(sstat=Completed(0, SSTAT, said))).running_usage(7, 8, 9)) == 1
+
+
+def test_a_slurmctld_that_is_away_is_not_taken_for_jobs_that_use_nothing():
+    said = Completed(0, "", "sstat: error: couldn't get steps for job 8\n")
+    away = Completed(1, "", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n")
+    with pytest.raises(SlurmUnreachable):
+        CliReader(Answering(sstat=said, squeue=away)).running_usage(8)
 
 
 @pytest.fixture

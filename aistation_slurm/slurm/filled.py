@@ -159,6 +159,10 @@ class Filled:
         """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too."""
         return self._who("step_history").step_history(*job_ids)
 
+    def running_usage(self, *job_ids: int) -> list[JobStep]:
+        """Return what the running steps of these jobs use; of jobs that are over or not this user's, nothing."""
+        return self._who("running_usage").running_usage(*job_ids)
+
     def usage(self, since: datetime, until: datetime) -> list[Usage]:
         """Return what each account and user of this cluster used between two hours, by TRES."""
         return self._who("usage").usage(since, until)

@@ -29,7 +29,7 @@ from aistation_slurm.slurm.model import (
 QUESTIONS = frozenset({
     "jobs", "job", "steps", "nodes", "partitions", "reservations", "config", "loaded_qos", "limits_in_use",
     "controllers", "diag", "qos", "accounts", "users", "associations", "tres", "fair_shares", "history", "step_history",
-    "usage", "site_factors", "priority_factors", "asked", "batch_script",
+    "running_usage", "usage", "site_factors", "priority_factors", "asked", "batch_script",
 })  # fmt: skip
 """The name of every question of a `SlurmReader`."""
 
@@ -169,6 +169,13 @@ class SlurmReader(Protocol):
         """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too.
 
         The id of an array or of a heterogeneous job means all its members.
+        """
+        ...
+
+    def running_usage(self, *job_ids: int) -> list[JobStep]:
+        """Return what the running steps of these jobs use by now; each of their nodes is asked.
+
+        Those that have ended, and those of other users' jobs, are left out. Names and times of the steps are not told.
         """
         ...
 

@@ -67,6 +67,7 @@ ASKED: dict[str, Callable[[SlurmReader, Any], object]] = {
     "fair_shares": lambda reader, _: reader.fair_shares(),
     "history": lambda reader, _: reader.history(since=datetime.now(UTC) - timedelta(hours=5)),
     "step_history": lambda reader, stage: reader.step_history(*stage.jobs.values()),
+    "running_usage": lambda reader, stage: reader.running_usage(*stage.jobs.values()),
     "usage": lambda reader, stage: reader.usage(stage.hour, stage.hour + timedelta(hours=1)),
 }
 """Question -> how it is asked where two answers are compared."""

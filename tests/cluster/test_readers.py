@@ -448,6 +448,16 @@ def test_slurmdbd_remembers_the_steps_of_a_job_and_what_they_used(ask, stage):
     assert ask() == []
 
 
+@about("running_usage")
+def test_what_a_running_job_uses_is_told_by_its_nodes(ask, stage):
+    running = stage.jobs["running"]
+    steps = {each.step_id: each for each in ask(running)}
+    assert set(steps) == {"batch", "0", "1"}
+    assert {each.job_id for each in steps.values()} == {running}
+    assert all(each.usage.max_rss is not None and each.usage.cpu_time is not None for each in steps.values())
+    assert ask(stage.jobs["failed"]) == ask() == []
+
+
 @about("usage")
 def test_what_was_used_in_an_hour_is_told_of_the_user_and_of_each_account_above(ask, stage):
     found = {(each.account, each.user, each.tres): each.seconds for each in ask(stage.hour, stage.hour + HOUR)}

@@ -45,6 +45,7 @@ OF_SLURMCTLD: Mapping[str, Ask] = {
     "limits_in_use": lambda read: read.limits_in_use(),
     "diag": lambda read: read.diag(),
     "fair_shares": lambda read: read.fair_shares(),
+    "running_usage": lambda read: read.running_usage(NO_JOB),
     "priority_factors": lambda read: read.priority_factors(),
 }
 OF_SLURMDBD: Mapping[str, Ask] = {

@@ -229,7 +229,7 @@ def test_what_is_declared_and_not_answered_is_a_failure_and_never_asked_elsewher
         Filled(OnlyNodes(is_broken=True), Everything()).nodes()
 
 
-ABOUT_A_JOB = ("job", "asked", "batch_script", "step_history")
+ABOUT_A_JOB = ("job", "asked", "batch_script", "step_history", "running_usage")
 
 
 @pytest.mark.parametrize("question", sorted(QUESTIONS))

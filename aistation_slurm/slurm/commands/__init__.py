@@ -17,7 +17,14 @@ from aistation_slurm.slurm.commands.nodes import show_nodes
 from aistation_slurm.slurm.commands.partitions import show_partitions
 from aistation_slurm.slurm.commands.priority import sprio, sprio_site
 from aistation_slurm.slurm.commands.reservations import show_reservations
-from aistation_slurm.slurm.commands.steps import EVERY_JOB, RunningStep, running_steps, show_steps, step_history
+from aistation_slurm.slurm.commands.steps import (
+    EVERY_JOB,
+    RunningStep,
+    running_steps,
+    running_usage,
+    show_steps,
+    step_history,
+)
 from aistation_slurm.slurm.commands.usage import full_hour, sreport, sshare
 
 __all__ = [
@@ -30,6 +37,7 @@ __all__ = [
     "history",
     "ping",
     "running_steps",
+    "running_usage",
     "sdiag",
     "show_accounts",
     "show_asked",

@@ -165,6 +165,25 @@ class CliReader:
         """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too."""
         return self._ask(commands.step_history(*job_ids)) if job_ids else []
 
+    def running_usage(self, *job_ids: int) -> list[JobStep]:
+        """Return what the running steps of these jobs use; of jobs that are over or not this user's, nothing."""
+        if not job_ids:
+            return []
+        command = commands.running_usage(*job_ids)
+        done = self._runner.run(command.argv, timeout=self._timeout)
+        if done.returncode:
+            raise refusal(command.argv, done)
+        if not done.stdout:  # sstat says the same of a job that is over and of a slurmctld that is away
+            self._is_held(job_ids[0])
+        return self._read(command, lambda: command.read(done.stdout))
+
+    def _is_held(self, job_id: int) -> bool:
+        """True where slurmctld knows the job; raises where it is away."""
+        try:
+            return bool(self._ask(commands.show_job(job_id)))
+        except SlurmRefused:
+            return False
+
     def usage(self, since: datetime, until: datetime) -> list[Usage]:
         """Return what each account and user of this cluster used between two hours, by TRES."""
         if commands.full_hour(until) <= commands.full_hour(since):

@@ -1,0 +1,153 @@
+"""PyTorch, JAX and MPI on two nodes: disturbed trainings, each held to the loss of one that nothing happened to.
+
+Each framework runs undisturbed, and each fault strikes one of them; AISTATION_TEST_FAULTS=all tries each fault on each
+framework (ten minutes). `pytest -rP` shows a line of the table in docs/measured.md for each.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pytest
+
+from aistation_slurm.checkpoint import Checkpoints
+from aistation_slurm.devcluster.record import INSTALLED
+from tests.cluster.conftest import SLURM
+from tests.cluster.kills import FAULTS, Victim
+from tests.cluster.trainings import EXAMPLES, Lab
+
+pytestmark = pytest.mark.cluster
+STEPS = 160
+RUN = re.compile(r"aistation: run \d+ of job \d+ on ")
+
+
+@dataclass(frozen=True)
+class Framework:
+    """How a framework's example is run."""
+
+    template: str
+    script: str
+    module: str
+    settings: tuple[str, ...] = ()
+
+
+FRAMEWORKS = {
+    "pytorch": Framework("pytorch-ddp", "digits_ddp.py", "torch", ("launcher=srun",)),
+    "jax": Framework("jax", "digits_jax.py", "jaxlib"),
+    "mpi": Framework("mpi", "digits_mpi.py", "mpi4py"),
+}
+SOME = [
+    ("jax", "batch node dies"), ("mpi", "asked to stop"), ("mpi", "time limit"), ("mpi", "preempted"),
+    ("pytorch", "killed in a save"),
+]  # fmt: skip
+ALL = [(framework, fault) for framework in FRAMEWORKS for fault in FAULTS]
+CELLS = ALL if os.environ.get("AISTATION_TEST_FAULTS") == "all" else SOME
+
+
+@pytest.fixture
+def lab(station, ann, wait_for) -> Lab:
+    lab = Lab(station, ann, wait_for)
+    lab.bring(*(EXAMPLES / each.script for each in FRAMEWORKS.values()))
+    return lab
+
+
+@pytest.fixture(scope="module")
+def losses() -> dict[str, float]:
+    """Framework -> the final loss of a run that nothing happened to."""
+    return {}
+
+
+@pytest.fixture
+def undisturbed(lab, losses) -> Callable[[str], float]:
+    """`undisturbed("jax")` is the final loss of a run that nothing happens to; each framework runs one once."""
+
+    def loss(name: str) -> float:
+        if name not in losses:
+            _skip_without(name, lab)
+            log = lab.until_over(submit(lab, name))
+            assert "ended with code 0 " in log, log[-3000:]
+            losses[name] = final_loss(log)
+        return losses[name]
+
+    return loss
+
+
+def _skip_without(name: str, lab: Lab) -> None:
+    """Skip what isn't installed here; MPI also where this Slurm has no PMIx, as a release of another distribution."""
+    for module in (FRAMEWORKS[name].module, "sklearn"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"{module} is not installed (scripts/test installs it)")
+    if name == "mpi" and SLURM != INSTALLED:
+        try:
+            found = lab.ann.told("srun", "--mpi=pmix", "true", timeout=30)
+        except subprocess.TimeoutExpired:
+            pytest.skip("this Slurm doesn't find PMIx on its nodes")
+        if found.returncode:
+            pytest.skip(f"this Slurm can't start MPI: {found.stderr.splitlines()[0]}")
+
+
+def submit(lab: Lab, name: str, *args: str, settings: tuple[str, ...] = (), minutes: int = 10) -> int:
+    """Submit the framework's example, and return its job's id."""
+    framework = FRAMEWORKS[name]
+    return lab.hand_in(
+        framework.template, framework.script, "--steps", str(STEPS), *args,
+        settings=(*framework.settings, *settings), minutes=minutes,
+    )  # fmt: skip
+
+
+def final_loss(log: str) -> float:
+    """Return what the log says at its end, and only once."""
+    found = re.findall(r"final loss (\S+)", log)
+    assert len(found) == 1, log[-3000:]
+    return float(found[0])
+
+
+def last(pattern: str, text: str) -> int:
+    """Return the last number that the text has in this place; 0 where it has none."""
+    return int(([0, *re.findall(pattern, text)])[-1])
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_training_on_two_nodes_runs_to_its_end_and_learns(undisturbed, name):
+    assert undisturbed(name) < 0.5
+
+
+@pytest.mark.parametrize(("name", "fault"), CELLS, ids=lambda each: each.replace(" ", "-"))
+def test_a_disturbed_training_ends_as_if_nothing_had_been(lab, undisturbed, name, fault):
+    expected, kind = undisturbed(name), FAULTS[fault]
+    job_id = submit(lab, name, *kind.args, settings=kind.settings, minutes=kind.minutes)
+    struck = kind.strike(Victim(lab, job_id, FRAMEWORKS[name].script))
+    log = lab.until_over(job_id, within=300)
+
+    assert lab.station.job(job_id).state.is_success, log[-3000:]
+    runs = RUN.split(log)[1:]
+    assert len(runs) > 1, "the fault struck nobody"
+    saved = 0
+    for before, after in pairwise(runs):
+        saved = max(saved, last(r"checkpoint of step (\d+)\n", before))
+        resumed = last(r"resumed from the checkpoint of step (\d+)\n", after)
+        assert resumed >= saved > 0  # no step is lost beyond the last whole checkpoint
+        if kind.saves:
+            assert resumed == last(r"asked to stop: leaving after step (\d+)\n", before) > 0
+        if re.search(r"\nstep \d+/", after):
+            assert int(re.findall(r"\nstep (\d+)/", after)[0]) == resumed + 1
+    assert math.isclose(final_loss(log), expected, rel_tol=1e-6)
+    standing = Checkpoints(lab.ann.folder / f"t-{job_id}" / "checkpoints").checkpoints()
+    assert standing[-1].step == STEPS
+    assert not any(each.fault() for each in standing)
+    _tell(name, fault, runs, struck=struck, off=abs(final_loss(log) - expected) / expected)
+
+
+def _tell(name: str, fault: str, runs: list[str], *, struck: float, off: float) -> None:
+    """Print the row of the table in docs/measured.md."""
+    resumed = last(r"resumed from the checkpoint of step (\d+)\n", runs[1])
+    lost = last(r"\nstep (\d+)/", runs[0]) - resumed
+    first_step = float(re.findall(r"phase: first step at (\S+)", runs[1])[0]) - struck
+    print(f"| {name} | {fault} | {resumed} | {lost} | {off:.0e} | {first_step:.1f} |")

@@ -11,6 +11,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "submit": ("submit", "Submit a training, to run in this folder."),
     "list": ("listing", "List the jobs that wait, run, or ended within the last minutes."),
     "show": ("listing", "Show a job: its state, how far it is, and where its files are."),
+    "why": ("why", "Tell why a job waits, when it may start, and what would start it sooner."),
     "logs": ("logs", "Print what a job has printed."),
     "cancel": ("cancel", "Cancel jobs; their checkpoints and logs stay."),
 }

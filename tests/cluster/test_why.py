@@ -71,7 +71,7 @@ def test_a_user_s_and_a_team_s_quota_over_all_groups_are_told_apart(queue):
     try:
         queue.run("sacctmgr", "-i", "modify", "user", "bob", "set", "grptres=gres/gpu=1")
         total = queue.until(queue.submit("bob", "--gpus=1", "--cpus-per-gpu=1", "--mem=1G"), "AssocGrp")
-        assert str(total.limits[0]) == ("the quota of bob over all groups: 1 of 1 GPUs in use by bob, this job wants 1")
+        assert str(total.limits[0]) == ("the quota of bob over all groups: 1 of 1 GPU in use by bob, this job wants 1")
         queue.run("sacctmgr", "-i", "modify", "user", "bob", "set", "grptres=gres/gpu=6")
         queue.run("sacctmgr", "-i", "modify", "account", "behavior", "set", "grptres=gres/gpu=3")
         waits = queue.submit("ann", "--gpus=3", "-N3", "--cpus-per-gpu=1", "--mem=1G")
@@ -134,7 +134,7 @@ def test_a_node_that_is_away_is_named_with_who_set_it_aside_and_why(queue):
     try:
         waits = queue.submit("chen", "--gpus=1", "-w", "v100-03")
         found = queue.until(waits, "ReqNodeNotAvail", "Resources", "Nodes required")
-        assert [each for each in found.facts if each.startswith("node ")][0].endswith(" by root: site: fan broken")
+        assert next(each for each in found.facts if each.startswith("node ")).endswith(" by root: site: fan broken")
         assert "ReqNodeList=" in [each.change.command[-1] for each in found.better]
     finally:
         queue.run("scontrol", "update", "NodeName=v100-03", "State=RESUME")
@@ -168,7 +168,8 @@ def test_the_command_tells_it_to_people_and_to_programs(queue, ann):
     assert "1 GPU instead of 2" in text
     said = json.loads(ann.run(*WHY, "--json", str(waits)))
     assert said["reason"]["name"] == "QOSMaxGRESPerUser"
-    assert said["better"][0]["is_now"] and said["better"][0]["was_tried"]
+    assert said["better"][0]["is_now"]
+    assert said["better"][0]["was_tried"]
 
     ann.run(*said["better"][0]["command"])
     queue.wait_for(lambda: queue.station.job(waits).state.is_running, within=30)

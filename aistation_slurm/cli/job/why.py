@@ -72,6 +72,7 @@ class _Attempts:
         self.denied = 0
 
     def __call__(self, change: Change) -> Tried | None:
+        from aistation_slurm.jobs.why.room import spread
         from aistation_slurm.jobs.why.tries import delays_of, try_shape
 
         if not self._is_asking:
@@ -81,7 +82,8 @@ class _Attempts:
             return None
         partition = self._look.partitions.get(change.shape.partition)
         delays = delays_of(partition, self._look.queue, self._look.job.priority) if partition else []
-        return try_shape(self._slurm.write, change.shape, self._look.script, delays=delays)
+        shape = spread(change.shape, self._look.nodes)
+        return try_shape(self._slurm.write, shape, self._look.script, delays=delays)
 
 
 def _job_id(slurm: Slurm, text: str) -> int:

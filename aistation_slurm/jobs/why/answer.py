@@ -22,6 +22,8 @@ _WORTH_IT = timedelta(minutes=1)
 """A gain below that is none."""
 _MOST_TRIED = 10
 
+_ONE_OF_SEVERAL = frozenset({"Partition", "Account", "QOS"})
+
 Try = Callable[[Change], Tried | None]
 """Asks Slurm about a change; None where it may not be asked now."""
 
@@ -117,5 +119,7 @@ def _sorted(found: list[Better]) -> list[Better]:
 
 
 def _kind(change: Change) -> str:
-    words = change.command[3:] or change.command[1:2]
-    return words[-1].partition("=")[0]
+    """Return what it changes; of a value that is more or less of something, without the value."""
+    word = (change.command[3:] or change.command[1:2])[-1]
+    key = word.partition("=")[0]
+    return word if key in _ONE_OF_SEVERAL else key

@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from aistation_slurm.jobs.why.limits import in_the_way, limits_of
+from aistation_slurm.jobs.why.limits import amount, in_the_way, limits_of
 from aistation_slurm.jobs.why.look import Look, dependency_ids
 from aistation_slurm.jobs.why.reasons import Kind, read_reason
-from aistation_slurm.jobs.why.room import could_run
+from aistation_slurm.jobs.why.room import could_run, of_one_node, spread
+from aistation_slurm.jobs.why.shape import Shape
 from aistation_slurm.slurm.model import Node, Partition, Reservation
 from aistation_slurm.slurm.nodelist import expand, fold
 from aistation_slurm.slurm.states import NodeState
@@ -62,26 +63,27 @@ def never(look: Look) -> str:
 
 def _too_large(look: Look) -> str:
     """Return why no set of nodes, all of them empty and well, could run it; a node that is away counts as there."""
-    if not look.nodes or not look.partitions:
+    members = [_as_if_well(each) for each in look.nodes if look.job.partition in each.partitions]
+    if not members:
         return ""
-    members = [each for each in look.nodes if look.job.partition in each.partitions]
-    well = [_as_if_well(each) for each in members]
-    able = sum(could_run(each, look.shape) for each in well)
-    if able >= look.shape.nodes:
+    shape = spread(look.shape, members)
+    able = sum(could_run(each, shape) for each in members)
+    if able >= shape.nodes:
         return ""
     if able == len(members):
-        return f"it asks for {look.shape.nodes} nodes, and {look.job.partition} has {able}"
-    what = f"{look.shape.nodes} nodes" if look.shape.nodes > 1 else "a node"
+        return f"it asks for {shape.nodes} nodes, and {look.job.partition} has {able}"
+    what = f"{shape.nodes} nodes" if shape.nodes > 1 else "a node"
     return (
-        f"it asks for {what} of {look.job.partition} with {_part(look)}; {able} of {len(members)} nodes are like that"
+        f"it asks for {what} of {look.job.partition} with {_part(shape)}; {able} of {len(members)} nodes are like that"
     )
 
 
-def _part(look: Look) -> str:
-    shape = look.shape
-    gpus = -(-shape.gpus // shape.nodes)
-    words = [f"{-(-shape.cpus // shape.nodes)} CPUs", f"{-(-shape.memory // shape.nodes)}M memory"]
-    words += [f"{gpus} {shape.gpu_type} GPUs".replace("  ", " ")] if gpus else []
+def _part(shape: Shape) -> str:
+    """Return what it asks of one node."""
+    cpus, memory, gpus, shards = of_one_node(shape)
+    words = [amount("cpu", cpus), amount("mem", memory)]
+    words += [amount(f"gres/gpu:{shape.gpu_type}" if shape.gpu_type else "gres/gpu", gpus)] if gpus else []
+    words += [amount("gres/shard", shards)] if shards else []
     words += [f"the features {shape.features}"] if shape.features else []
     words += [f"the name {shape.node_list}"] if shape.node_list else []
     return ", ".join(words)

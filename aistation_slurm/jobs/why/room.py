@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -54,6 +54,7 @@ class Room:
 
     def place(self, shape: Shape, *, earliest: datetime | None = None) -> Place | None:
         """Return the first moment at which the job fits, and where; None where that never is, as far as can be seen."""
+        shape = spread(shape, self.nodes.values())
         start, lasts = earliest or self.now, shape.time_limit or FOR_EVER
         able = [each for each in self.nodes.values() if could_run(each, shape)]
         if len(able) < shape.nodes:
@@ -68,11 +69,13 @@ class Room:
     def take(self, shape: Shape, place: Place) -> None:
         """Give the job its place."""
         until = place.start + (shape.time_limit or FOR_EVER)
+        shape = replace(shape, nodes=len(place.nodes))
         for name in place.nodes:
             self.taken[name].append(Taken(place.start, until, of_one_node(shape)))
 
     def hole(self, shape: Shape) -> timedelta | None:
         """Return for how long the job would fit now, where that is not long enough for it; None where it does not."""
+        shape = spread(shape, self.nodes.values())
         able = [each for each in self.nodes.values() if could_run(each, shape)]
         ends = sorted({each.since for node in able for each in self.taken[node.name] if each.since > self.now})
         ends += sorted(
@@ -136,6 +139,18 @@ def room_of(now: datetime, nodes: Iterable[Node], running: Iterable[Job], reserv
         for name in names:
             room.taken[name].append(Taken(now, max(ends, now + timedelta(minutes=1)), _share(job, len(names))))
     return room
+
+
+def spread(shape: Shape, nodes: Iterable[Node]) -> Shape:
+    """Return the shape on as many nodes as its GPUs need, where they were asked for the job as a whole.
+
+    `--gpus=4` without `--nodes` is one node to squeue, and two where a node has two GPUs.
+    """
+    most = max((each.gpus for each in nodes if shape.partition in each.partitions), default=0)
+    if shape.gres_for != "job" or not most or shape.gpus <= most * shape.nodes:
+        return shape
+    needed = -(-shape.gpus // most)
+    return replace(shape, nodes=needed, tasks=max(shape.tasks, needed))
 
 
 def could_run(node: Node, shape: Shape) -> bool:

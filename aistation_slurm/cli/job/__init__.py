@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sweep": ("sweep", "Submit a training over many sets of parameters, and see which is best."),
     "list": ("listing", "List the jobs that wait, run, or ended within the last minutes."),
     "show": ("listing", "Show a job: its state, how far it is, and where its files are."),
+    "why": ("why", "Tell why a job waits, when it may start, and what would start it sooner."),
     "logs": ("logs", "Print what a job has printed."),
     "cancel": ("cancel", "Cancel jobs; their checkpoints and logs stay."),
 }

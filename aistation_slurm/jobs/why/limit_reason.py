@@ -60,11 +60,12 @@ class LimitReason:
         thing = _WORDS[self.what] + (f" {self.time}" if self.time else "")
         where = "QOS" if self.of == "qos" else "association"
         if self.bound == "least":
-            return f"it asks for less than the {thing} that each job must ask for (a limit of its QOS)"
+            return f"it asks for less than the {thing} that each job must ask for (a limit of its {where})"
         if self.is_of_the_job_alone:
             return f"it asks for more than the {thing} that one {self.bound} may have (a limit of its {where})"
-        whose = {"user": "its user has", "account": "its team has"}.get(self.bound, "what the limit is for is")
-        return f"the {thing} quota is used up: {whose} all that a limit of the {where} allows"
+        whose = "all jobs under its QOS" if self.of == "qos" else "its user, its team or a team above"
+        whose = {"user": "its user", "account": "its team"}.get(self.bound, whose)
+        return f"the {thing} quota of {whose} leaves no room for it"
 
 
 def read_limit_reason(name: str) -> LimitReason | None:

@@ -9,7 +9,7 @@ from aistation_slurm.spec import ClusterSpec
 
 
 def spec(max_restarts: int) -> ClusterSpec:
-    group = {"nodes": "v100-[01-02]", "gpu_type": "v100", "gpus_per_node": 2, "cpus": 8, "memory": 16384}
+    group = {"nodes": "v100-[01-02]", "gpu_type": "v100", "gpus_per_node": 2, "cpus": 8, "memory": "16G"}
     resume = {"auto_resume": {"max_restarts": max_restarts}}
     return ClusterSpec.model_validate({"cluster": "small", "groups": {"v100": group}, "training": resume})
 

@@ -18,8 +18,6 @@ from aistation_slurm.slurm.model import Job, Node
 from aistation_slurm.slurm.nodelist import expand
 from aistation_slurm.slurm.states import JobState
 
-SETTLE = timedelta(seconds=5)
-"""How long after its end a job is left to Slurm, and to what it still writes."""
 STALE = timedelta(minutes=2)
 """After so long an order that was to be given, and of which nothing is seen, is given again: whoever had it died."""
 TRIES = 3
@@ -95,6 +93,8 @@ class ResumePolicy:
     max_restarts: int = 5
     unknown_tries: int = 2
     at_once: int = 20
+    settle: timedelta = timedelta(seconds=5)
+    """How long after its end a job is left to Slurm, and to what it still writes."""
     forget_after: timedelta = timedelta(minutes=5)
     """MinJobAge: how long slurmctld holds a job that is over."""
 
@@ -197,7 +197,7 @@ def _decide(
     this = next((each for each in pasts if each.restart_count == job.restart_count), None)
     if not limit or _ended_as_wanted(ended) or not is_open(job, this, now):
         return
-    if not ended.is_forgotten and job.end_time is not None and now - job.end_time < SETTLE:
+    if not ended.is_forgotten and job.end_time is not None and now - job.end_time < policy.settle:
         return
     earlier = [each for each in pasts if each.restart_count < job.restart_count]
     progressed = has_progressed(ended, earlier)
@@ -255,15 +255,23 @@ def _why_not(ended: Ended, earlier: Sequence[Past], policy: ResumePolicy, *, lim
         return verdict.why
     if job.restart_count >= limit:
         return f"{verdict.why}; it was started again {job.restart_count} times, and {limit} is its limit"
+    if not progressed and (why := _no_progress(ended, earlier)):
+        return why
     unknown = sum(each.whose == "unknown" and each.action == "restart" for each in earlier)
     if verdict.whose == "unknown" and unknown >= policy.unknown_tries:
         return f"{verdict.why}; that was tried again {unknown} times already"
-    if progressed or job.state is JobState.PREEMPTED:
+    return ""
+
+
+def _no_progress(ended: Ended, earlier: Sequence[Past]) -> str:
+    """Return why a run that has saved nothing new is the last one; empty where one more try is fair."""
+    job, sight = ended.job, ended.sight
+    if job.state is JobState.PREEMPTED:
         return ""
-    if job.state is JobState.TIMEOUT and ended.sight.step is None and ended.sight.saved_at is None:
+    if job.state is JobState.TIMEOUT and sight.step is None and sight.saved_at is None:
         return "it reached its time limit and has saved no checkpoint: it would begin anew, and end the same"
     if earlier and not earlier[-1].progressed and earlier[-1].rule != "preempted":
-        return f"{verdict.why}; it came no further than the run before, twice in a row"
+        return f"{ended.verdict.why}; it came no further than the run before, twice in a row"
     return ""
 
 

@@ -114,7 +114,7 @@ class Requeue:
     def _smooth(self, step: Restart) -> str:
         """Keep the job from a node that breaks it, and from waiting without need; return what could not be done.
 
-        The wait is lifted only for a job that was over, and so has left all its nodes for some seconds (`SETTLE`): none
+        The wait is lifted only for a job that was over, and so has left all its nodes for some seconds (`settle`): none
         of them takes its new credential for the old one.
         """
         job, notes = step.ended.job, []

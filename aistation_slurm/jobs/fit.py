@@ -19,6 +19,8 @@ from aistation_slurm.jobs.room import DEVELOPMENT, EMERGENCY, NIGHT, Room, qos_i
 from aistation_slurm.jobs.spread import Shape, shape_of
 from aistation_slurm.slurm.units import read_duration, read_memory, write_duration
 
+__all__ = ["Adjustment", "Fitted", "fit"]
+
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
@@ -80,7 +82,8 @@ def _amounts(
     gpus, has_gpus = max(1, shape.gpus), bool(shape.gpus or shape.shares)
     cpus = room.cpus.shared_by(room.all_cpus, shape.nodes) if has_gpus else room.cpus
     if request.cpus_per_gpu and cpus.count is not None and request.cpus_per_gpu * gpus > cpus.count:
-        lower("cpus_per_gpu", request.cpus_per_gpu, max(1, cpus.count // gpus), cpus.why)
+        lower("cpus_per_gpu", request.cpus_per_gpu, cpus.count // gpus or "none", cpus.why)
+        found["cpus_per_gpu"] = cpus.count // gpus or None  # a quota of fewer CPUs than GPUs leaves none to speak of
     if request.cpus and cpus.count is not None and request.cpus > cpus.count:
         lower("cpus", request.cpus, cpus.count, cpus.why, "cpus_per_task")
     memory = room.memory.shared_by(room.all_memory, shape.nodes) if has_gpus else room.memory

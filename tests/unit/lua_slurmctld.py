@@ -100,9 +100,7 @@ class LuaSlurmctld:
         lua: ModuleType = lua51,
     ) -> None:
         self.spec = spec
-        for name, text in rules_files(
-            spec, source="cluster.yaml", exempt=SLURM_USER, release=version
-        ).items():
+        for name, text in rules_files(spec, source="cluster.yaml", exempt=SLURM_USER, release=version).items():
             (folder / name).write_text(text if table is None or name != TABLE else table)
         self.lua = lua.LuaRuntime(unpack_returned_tuples=True)
         self.lua.execute(_AROUND)

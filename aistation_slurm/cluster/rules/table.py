@@ -33,7 +33,7 @@ def table_text(spec: ClusterSpec, *, exempt: int | None = None, users: bool = Fa
     """Return what the cluster file says of submissions, as a Lua table: a group or team a line.
 
     Groups of the site's own are left out, so that the rules leave them alone. `exempt` is SlurmUser's number. With
-    `users` the table says which team a user is in: a user's own command has nobody else to ask. `release` is Slurm's own,
+    `users` the table says which team a user is in: a user's own command has nobody else to ask. `release` is Slurm's,
     `22.05.8`, for rules that hold on some releases only.
     """
     groups, teams = table_groups(spec), table_teams(spec)

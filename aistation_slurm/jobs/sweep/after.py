@@ -10,6 +10,7 @@ from aistation_slurm.errors import RequestError
 from aistation_slurm.jobs.sweep.find import find_path_of
 from aistation_slurm.jobs.sweep.folder import Sweep, read_sweep
 from aistation_slurm.jobs.sweep.look import Attempt, look
+from aistation_slurm.jobs.sweep.tasks import counted
 from aistation_slurm.slurm.connect import Slurm
 
 KINDS = {"ok": "afterok", "any": "afterany", "notok": "afternotok", "corr": "aftercorr"}
@@ -76,7 +77,7 @@ def of_sweep(sweep: Sweep, kind: str, attempts: Sequence[Attempt]) -> str:
     failed = [each for each in attempts if each.state.is_over and not each.state.is_success]
     if kind == "afterok" and failed:
         raise RequestError(
-            f"{len(failed)} members of {sweep.submission} have failed already",
+            f"{counted(len(failed))} of {sweep.submission} failed already",
             where="--after",
             hint=f"aistation job sweep retry {sweep.submission}",
         )

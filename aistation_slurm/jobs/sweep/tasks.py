@@ -34,6 +34,11 @@ def unfold(text: str) -> list[int]:
     return found
 
 
+def counted(count: int) -> str:
+    """Return `1 member` or `7 members`."""
+    return f"{count} member{'' if count == 1 else 's'}"
+
+
 def is_cut(text: str) -> bool:
     """True where Slurm cut the list of tasks short."""
     return "..." in text

@@ -14,6 +14,8 @@ Params = Mapping[str, Value]
 """What one member is given: parameter -> value."""
 
 PREFIX = "AISTATION_PARAM_"
+LONGEST = 100_000
+"""Bytes of a value; Linux takes 128 KiB in one variable or argument (execve(2))."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORDS: Mapping[str, Value] = {"true": True, "false": False, "null": None}
@@ -70,6 +72,8 @@ def check(params: Params, *, where: str) -> Params:
             raise RequestError(f"{name}: {value!r} can't be written as JSON", where=where) from error
         if b"\0" in text:
             raise RequestError(f"{name} holds a NUL, which no variable can hold", where=where)
+        if len(text) > LONGEST:
+            raise RequestError(f"{name} is too long for a variable", where=where, hint="name a file that holds it")
     return params
 
 

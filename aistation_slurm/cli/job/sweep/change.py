@@ -43,7 +43,7 @@ def retry(
     from aistation_slurm.jobs.sweep.look import look
     from aistation_slurm.jobs.sweep.retry import to_retry
     from aistation_slurm.jobs.sweep.start import start_again
-    from aistation_slurm.jobs.sweep.tasks import chosen, fold
+    from aistation_slurm.jobs.sweep.tasks import chosen, counted, fold
     from aistation_slurm.slurm.connect import connect
 
     slurm, now = connect(), datetime.now(UTC)
@@ -69,7 +69,7 @@ def retry(
         click.echo(f"sweep {sweep.submission}: no member has failed; nothing was submitted")
     else:
         verb = "would start again" if dry_run else f"started again, as job {', '.join(map(str, arrays))}"
-        click.echo(f"sweep {sweep.submission}: {len(again)} members {verb}: {folded}")
+        click.echo(f"sweep {sweep.submission}: {counted(len(again))} {verb}: {folded}")
 
 
 @click.command()
@@ -105,9 +105,10 @@ def cancel(sweep_id: str | None, waiting: bool) -> None:
       aistation job sweep cancel 1234 --waiting
     """
     from aistation_slurm.jobs.sweep.change import cancel_members
+    from aistation_slurm.jobs.sweep.tasks import counted
     from aistation_slurm.slurm.connect import connect
 
     slurm = connect()
     sweep = find_here(slurm, sweep_id)
     count = cancel_members(slurm, sweep, only_waiting=waiting)
-    click.echo(f"sweep {sweep.submission}: {count} members cancelled")
+    click.echo(f"sweep {sweep.submission}: {counted(count)} cancelled")

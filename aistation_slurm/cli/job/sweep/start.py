@@ -173,13 +173,15 @@ def _show_draft(ready: Ready, *, as_json: bool) -> None:
 
 
 def _show(sweep: Sweep, *, as_json: bool, parsable: bool) -> None:
+    from aistation_slurm.jobs.sweep.tasks import counted
+
     if as_json:
         show_json(sweep)
     elif parsable:
         click.echo(sweep.submission)
     else:
         ids = ", ".join(str(array.job_id) for array in sweep.arrays)
-        click.echo(f"submitted sweep {sweep.submission}: {sweep.count} members, as job {ids} ({sweep.name})")
+        click.echo(f"submitted sweep {sweep.submission}: {counted(sweep.count)}, as job {ids} ({sweep.name})")
         say(f"its folder: {sweep.path}\nlook at it: aistation job sweep show {sweep.submission}")
 
 

@@ -1,6 +1,6 @@
 """Checkpoints of a PyTorch training: model, optimiser, schedule, and every rank's random numbers.
 
-One file, Python 3.9 and newer: with `checkpoint.py` it can be copied into any image, beside the training script.
+One file, Python 3.9 and newer: with `checkpoint.py` and `background.py` it can be copied into any image.
 
     with TorchCheckpoints(folder, {"model": model, "optimizer": optimizer, "schedule": schedule}) as checkpoints:
         first = checkpoints.restore()
@@ -24,9 +24,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import random
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -37,19 +35,18 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 try:
-    from aistation_slurm.checkpoint import Checkpoint, CheckpointError, Checkpoints, InFolder, Run, Saver, SaveSoon
-except ImportError:  # the file lies beside this one, as in an image of your own
+    from aistation_slurm.checkpoint import Checkpoint, CheckpointError, Checkpoints, InFolder, Run, SaveSoon
+    from aistation_slurm.frameworks.background import Saver
+except ImportError:  # the files lie beside this one, as in an image of your own
+    from background import Saver  # type: ignore[import-not-found,no-redef]
     from checkpoint import (  # type: ignore[import-not-found,no-redef]
         Checkpoint,
         CheckpointError,
         Checkpoints,
         InFolder,
         Run,
-        Saver,
         SaveSoon,
     )
-
-MEMORY = "/dev/shm"  # noqa: S108
 
 
 class TorchCheckpoints:
@@ -159,20 +156,8 @@ class TorchCheckpoints:
     # -- shards -----------------------------------------------------------------------------------------------------
 
     def _save_shards(self, step: int) -> None:
-        if self.saver is None:
-            self.checkpoints.save_part(step, InFolder(self._write_shards), ranks=self.ranks)
-            return
-        self.saver.wait()  # before the copy: there is never more than one in memory
-        memory = Path(tempfile.mkdtemp(prefix="checkpoint-", dir=MEMORY if os.path.isdir(MEMORY) else None))
-        names = self._write_shards(memory)  # the ranks talk to each other here, on the training's own thread
-
-        def move(folder: Path) -> list[str]:
-            for name in names:
-                shutil.move(memory / name, folder / name)
-            memory.rmdir()
-            return names
-
-        self.saver.save_part(step, InFolder(move), ranks=self.ranks, frozen=True)
+        how = self.saver or self.checkpoints
+        how.save_part(step, InFolder(self._write_shards), ranks=self.ranks)
 
     def _write_shards(self, folder: Path) -> list[str]:
         """Write what this rank has, and return the names of its files."""

@@ -39,7 +39,8 @@ class Trainer:
 
     process: subprocess.Popen[str]
     logs: Path
-    starts: int = field(default=0)
+    starts: int = 0
+    env: dict[str, str] = field(default_factory=dict)
 
     def run(
         self,
@@ -68,6 +69,7 @@ class Trainer:
                 "WORLD_SIZE": str(ranks),
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": str(free_port()),
+                **self.env,
                 **(env or {}),
             },
         }
@@ -89,15 +91,15 @@ class Trainer:
         return final_loss(log)
 
     def kill_again_and_again(
-        self, script: Path, *args: str, folder: Path, times: int, ranks: int = 2, jitter: float = 0.1
+        self, script: Path, *args: str, folder: Path, times: int, ranks: int = 2, after: int = 3, jitter: float = 0.1
     ) -> list[int]:
-        """Kill it so many times, each time a few steps and a random moment on; return the step that stood each time.
+        """Kill it so many times, each time so many steps and a random moment on; return the step that stood each time.
 
         What stands is read, whole, after each kill, and is never older than what stood before.
         """
         stood = [0]
         for _ in range(times):
-            codes, _ = self.run(script, *args, folder=folder, ranks=ranks, kill_after=3, jitter=jitter)
+            codes, _ = self.run(script, *args, folder=folder, ranks=ranks, kill_after=after, jitter=jitter)
             assert -signal.SIGKILL in codes, codes
             newest = newest_whole(folder)
             stood.append(newest.step if newest else 0)

@@ -7,7 +7,6 @@ Standard library only, one file, Python 3.9 and newer: it can be copied into any
     ...
     checkpoints.save(step, lambda file: torch.save(state, file))   # rank 0 only
     checkpoints.save_part(step, part, ranks=8)                     # or every rank its own part
-    Saver(checkpoints).save(step, state)                           # or in the background
 
 How it is kept right, on local disks and on NFS-like file systems, without any lock:
 
@@ -45,7 +44,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from types import FrameType, TracebackType
-from typing import Any, BinaryIO, Literal, Union
+from typing import Any, BinaryIO, Literal, Protocol, Union
 
 Writer = Callable[[BinaryIO], object]
 """Writes the state into the open file, as `lambda file: torch.save(state, file)` does."""
@@ -58,6 +57,13 @@ class InFolder:
     fill: Callable[[Path], Iterable[str] | None]
 
 
+class HasWait(Protocol):
+    """What saves in the background, as Saver of `aistation_slurm.frameworks.background` does."""
+
+    def wait(self) -> None:
+        """Return once nothing is being written."""
+
+
 Content = Union[bytes, Writer, Mapping[str, Union[bytes, Writer]], InFolder]  # noqa: UP007
 """What to save: one file's bytes, one file's writer, several of them by name, or a folder that fills itself."""
 
@@ -66,6 +72,7 @@ MANIFEST = "manifest.json"
 UNFINISHED = "unfinished"
 PART_WITHIN = 600.0
 TAKEOVER = "AISTATION_CHECKPOINT_TAKEOVER"
+_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 _STEP = re.compile(r"step-(\d{12})")
 _CLAIM = re.compile(r"(\d{6,})\.json")
 _NEW = re.compile(r"\.new-(\d+|old)-.*")
@@ -119,7 +126,7 @@ class Run:
             run_id="-".join(filter(None, [f"{job_id}.{restart_count}" if job_id else "", own])),
             job_id=job_id,
             restart_count=restart_count,
-            rank=int(environ.get("RANK") or 0),
+            rank=int(next(filter(None, map(environ.get, _RANKS)), 0)),
             attempt=int(environ.get("TORCHELASTIC_RESTART_COUNT") or 0),
         )
 
@@ -272,10 +279,39 @@ class Checkpoints:
                 held = self._read_claims(numbers)
                 self.claimed = self._claim_of_mine(held) or self._next_claim(held, [0, *numbers][-1] + 1)
                 if self.claimed:
-                    return self.latest()
+                    start = self.latest()
+                    _write_whole(self._start(self.claimed), b"" if start is None else str(start.step).encode())
+                    return start
         except OSError as error:
             raise CheckpointError(f"{self.folder}: {_reason(error, self.folder)}") from error
         raise CheckpointError(f"{self.folder}: others claimed it {_CLAIM_TRIES} times while this run tried to")
+
+    def follow(self, *, within: float = PART_WITHIN) -> Checkpoint | None:
+        """Wait until rank 0 has claimed, and return what it goes on from; for the other ranks, instead of `claim`.
+
+        Who has a process group may as well broadcast the step, and use `at`.
+
+        Raises:
+            CheckpointError: rank 0 has not claimed the folder in time, or goes on from what is not here.
+        """
+        give_up, pause = time.monotonic() + within, 0.01
+        while True:
+            held = self.claims()
+            if held and held[-1].run_id == self.run.run_id:
+                name = self._start(held[-1]).name
+                if name in _fresh_names(self._claims_folder):
+                    step = (self._claims_folder / name).read_text()
+                    return self.at(int(step)) if step else None
+            if time.monotonic() > give_up:
+                raise CheckpointError(f"{self.folder}: within {within:g} s {self._not_claimed()}")
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.5)
+
+    def _not_claimed(self) -> str:
+        return (
+            f"rank 0 has not claimed the folder for run {self.run.run_id}: it has to do so first, "
+            "and AISTATION_RUN_ID must be the same on all ranks"
+        )
 
     def release(self) -> None:
         """Say that this run ended in good order, so that the same job may be started by hand once more."""
@@ -429,20 +465,15 @@ class Checkpoints:
         receipt: dict[str, object] = {}
         try:
             if not self._mine.is_dir():
-                raise CheckpointError(
-                    f"{self.folder}: rank 0 has not claimed the folder for run {self.run.run_id}: it has to do so "
-                    "first, and AISTATION_RUN_ID must be the same on all ranks"
-                )
+                raise CheckpointError(f"{self.folder}: {self._not_claimed()}")
             unfinished.mkdir(exist_ok=True)
             receipt["files"] = _write(unfinished, content, _part_name(self.run.rank))
         except Exception as error:
             receipt["error"] = _reason(error, self.folder)
             raise
         finally:
-            fresh = unfinished / f".part-{self.run.rank:05}.new"
             with contextlib.suppress(OSError) if "error" in receipt else contextlib.nullcontext():
-                _write_synced(fresh, json.dumps(receipt).encode())
-                fresh.replace(fresh.with_suffix(".json"))
+                _write_whole(_receipt(unfinished, self.run.rank), json.dumps(receipt).encode())
 
     def _gather(self, unfinished: Path, ranks: int, within: float) -> Manifest:
         """Return the manifest of all parts, once the receipt of each rank is there."""
@@ -571,86 +602,11 @@ class Checkpoints:
                 self._read_before[number] = _read_claim(self._claims_folder / f"{number:06}.json")
         return [self._read_before[number] for number in numbers]
 
+    def _start(self, claim: Claim) -> Path:
+        return self._claims_folder / f"{claim.number:06}.start-{self.run.attempt}"
+
     def _ended(self, claim: Claim) -> Path:
         return self._claims_folder / f"{claim.number:06}.ended"
-
-
-class Saver:
-    """Saves in the background, one checkpoint at a time, while the training goes on; close it, or use it by `with`.
-
-        with Saver(checkpoints) as saver:
-            ...
-            saver.save(step, lambda file: torch.save(state, file))
-
-    The state is copied before `save` returns: a writer is called at once, into memory. Who has made a copy already says
-    `frozen`, and the writer is called in the background. What goes wrong there is raised by the next call.
-
-    Args:
-        checkpoints: where to save; not to be used by anybody else meanwhile.
-        if_busy: "wait" for the checkpoint that is being written, or "skip" the new one.
-    """
-
-    def __init__(self, checkpoints: Checkpoints, *, if_busy: Literal["wait", "skip"] = "wait") -> None:
-        self.checkpoints = checkpoints
-        self.if_busy = if_busy
-        self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
-
-    def __enter__(self) -> Saver:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        try:
-            self.close()
-        except CheckpointError as late:
-            if error is None:
-                raise
-            log.error("%s", late)  # the training ends by an error of its own: that one is to be seen
-
-    @property
-    def is_busy(self) -> bool:
-        """True while a checkpoint is being written."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def save(self, step: int, content: Content, *, frozen: bool = False) -> bool:
-        """Begin to save the state of this step; False where it was skipped. Raises what the last one failed of."""
-        if self.if_busy == "skip" and self.is_busy:
-            return False
-        return self._begin(content, frozen, lambda copy: self.checkpoints.save(step, copy))
-
-    def save_part(
-        self, step: int, content: Content, *, ranks: int, within: float = PART_WITHIN, frozen: bool = False
-    ) -> bool:
-        """Begin to save this rank's part; it always waits, since ranks that skip apart would never meet."""
-        save_part = self.checkpoints.save_part
-        return self._begin(content, frozen, lambda copy: save_part(step, copy, ranks=ranks, within=within))
-
-    def wait(self) -> None:
-        """Return once nothing is being written; raises what the last save failed of."""
-        if self._thread:
-            self._thread.join()
-            self._thread = None
-        error, self._error = self._error, None
-        if error:
-            raise error
-
-    def close(self) -> None:
-        """Wait for the last checkpoint; raises what it failed of."""
-        self.wait()
-
-    def _begin(self, content: Content, frozen: bool, save: Callable[[Content], object]) -> bool:
-        self.wait()  # before the copy: there is never more than one in memory
-        copy = content if frozen else _in_memory(content)
-
-        def work() -> None:
-            try:
-                save(copy)
-            except BaseException as error:  # it is raised on the training's own thread
-                self._error = error
-
-        self._thread = threading.Thread(target=work, name="checkpoint")  # not a daemon: Python's end waits for it
-        self._thread.start()
-        return True
 
 
 class SaveSoon:
@@ -677,7 +633,7 @@ class SaveSoon:
             self._heard.set()
         return self._told
 
-    def say_unfinished(self, saver: Saver | None = None) -> None:
+    def say_unfinished(self, saver: HasWait | None = None) -> None:
         """Tell the template's batch script, as the training leaves, to requeue it; wait for `saver` before."""
         if saver:
             saver.wait()
@@ -730,7 +686,7 @@ def _write(folder: Path, content: Content, name: str) -> dict[str, tuple[int, st
     """Write the content into the folder, synced, and return its part of the manifest; `name` is for a single file."""
     if isinstance(content, InFolder):
         names = content.fill(folder)
-        names = _files_below(folder) if names is None else list(names)
+        names = files_below(folder) if names is None else list(names)
         for each in names:
             _sync_file(folder / each)
     else:
@@ -746,7 +702,8 @@ def _write(folder: Path, content: Content, name: str) -> dict[str, tuple[int, st
     return {each: ((folder / each).stat().st_size, _sha256(folder / each)) for each in names}
 
 
-def _files_below(folder: Path) -> list[str]:
+def files_below(folder: Path) -> list[str]:
+    """Return the names of all files in the folder and its folders, receipts of parts left out."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     return sorted(name for path in paths if not (name := path.relative_to(folder).as_posix()).startswith(".part-"))
 
@@ -792,25 +749,6 @@ def _reason(error: BaseException, folder: Path) -> str:
             owner, me = _user(place.stat().st_uid), _user(os.geteuid())
             return f"{what}: {place} belongs to {owner}, mode {place.stat().st_mode & 0o7777:o}, and this runs as {me}"
     return f"{what} ({error.filename})" if error.filename else what
-
-
-def _in_memory(content: Content) -> Content:
-    """Return a copy that nobody changes any more."""
-    if isinstance(content, InFolder):
-        raise CheckpointError(
-            "what fills a folder by itself can't be copied first: say frozen=True if it never changes"
-        )
-    if isinstance(content, Mapping):
-        return {name: _bytes_of(each) for name, each in content.items()}
-    return _bytes_of(content)
-
-
-def _bytes_of(content: bytes | Writer) -> bytes | Writer:
-    if not callable(content):
-        return bytes(content)
-    memory = io.BytesIO()
-    content(memory)
-    return lambda file: file.write(memory.getbuffer())
 
 
 def _adopt(source: Path, target: Path) -> list[int]:
@@ -956,6 +894,12 @@ def _write_synced(path: Path, content: bytes | Writer) -> None:
         if raw.error:  # some writers turn it into an error of their own, which says nothing of a full disk
             raise raw.error from None
         raise
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    fresh = path.with_name(f"{path.name}.new")
+    _write_synced(fresh, content)
+    fresh.replace(path)
 
 
 class _Remembering(io.FileIO):

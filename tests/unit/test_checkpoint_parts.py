@@ -157,6 +157,31 @@ def test_a_rank_whose_run_has_no_folder_is_told_what_to_look_at(tmp_path: Path) 
         stranger.save_part(10, b"x", ranks=RANKS)
 
 
+def test_the_other_ranks_go_on_from_where_rank_zero_does_without_a_word_between_them(tmp_path: Path) -> None:
+    ranks = [Checkpoints(tmp_path, run=a_run(rank=rank)) for rank in range(RANKS)]
+    with ThreadPoolExecutor(RANKS) as pool:
+        for restart, expected in ((0, None), (1, 20), (2, 10)):
+            ranks = [Checkpoints(tmp_path, run=a_run(restart, rank=rank)) for rank in range(RANKS)]
+            waiting = [pool.submit(each.follow, within=LONG) for each in ranks[1:]]
+            start = ranks[0].claim()
+            assert [each.result() for each in waiting] == [start] * (RANKS - 1)
+            assert (start.step if start else None) == expected
+            if restart == 0:
+                save(ranks, 10)
+                ranks[0].save(20, b"twenty")
+            else:
+                os.truncate(ranks[0].at(20).file, 1)
+
+
+def test_a_restart_inside_the_job_does_not_follow_the_start_before_it(tmp_path: Path) -> None:
+    all_ranks(tmp_path)[0].save(10, b"ten")
+    late = Checkpoints(tmp_path, run=a_run(rank=1, attempt=1))
+    with pytest.raises(CheckpointError, match=r"rank 0 has not claimed the folder for run 7\.0-a"):
+        late.follow(within=0.05)
+    again = Checkpoints(tmp_path, run=a_run(attempt=1))
+    assert again.claim() == late.follow(within=LONG) == again.at(10)
+
+
 def test_a_barrier_of_the_caller_s_is_reached_by_every_rank_even_by_one_that_fails(tmp_path: Path) -> None:
     ranks, barrier = all_ranks(tmp_path), threading.Barrier(RANKS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import subprocess
@@ -15,10 +16,13 @@ from typing import BinaryIO
 
 import pytest
 
-from aistation_slurm import checkpoint as module
-from aistation_slurm.checkpoint import CheckpointError, Checkpoints, InFolder, ReplacedError, Run, Saver, SaveSoon
+from aistation_slurm import checkpoint
+from aistation_slurm.checkpoint import CheckpointError, Checkpoints, InFolder, ReplacedError, Run, SaveSoon
+from aistation_slurm.frameworks import background
+from aistation_slurm.frameworks.background import Saver
 
 LONG = 60.0
+FOLDERS = [str(Path(each.__file__).parent) for each in (checkpoint, background)]  # as two files that lie side by side
 
 
 @pytest.fixture
@@ -123,11 +127,56 @@ def test_an_error_of_the_training_itself_is_the_one_to_be_seen(
 
 
 def test_a_writer_that_fails_while_it_is_copied_fails_on_the_spot(run: Checkpoints) -> None:
+    with Saver(run) as saver, pytest.raises(OSError, match="No space"):
+        saver.save(1, full)
+
+
+def test_what_fills_a_folder_fills_one_in_memory_first(run: Checkpoints) -> None:
+    state = {"weights": b"of step 1"}
+
+    def fill(folder: Path) -> None:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "weights").write_bytes(state["weights"])
+
     with Saver(run) as saver:
-        with pytest.raises(OSError, match="No space"):
-            saver.save(1, full)
-        with pytest.raises(CheckpointError, match="frozen=True"):
-            saver.save(1, InFolder(lambda folder: None))
+        saver.save(1, InFolder(fill))
+        state["weights"] = b"of step 2"
+    found = run.latest()
+    assert found is not None
+    assert (found.folder / "deep" / "weights").read_bytes() == b"of step 1"
+    gc.collect()
+    assert list(background._place_in_memory().iterdir()) == []
+
+
+KILLED_WITH_MEMORY = """
+import os, signal, sys
+sys.path[:0] = {folders!r}
+import background, checkpoint
+background.MEMORY = {memory!r}
+held = background._filled_in_memory(checkpoint.InFolder(lambda folder: (folder / "state").write_text("x") and None))
+if sys.argv[1] == "die":
+    os.kill(os.getpid(), signal.SIGKILL)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_memory_that_a_killed_process_held_is_given_back_by_the_next(tmp_path: Path) -> None:
+    script = KILLED_WITH_MEMORY.format(folders=FOLDERS, memory=str(tmp_path))
+    command = [sys.executable, "-S", "-c", script]
+    subprocess.run([*command, "die"], check=False, timeout=LONG)
+    (left,) = tmp_path.iterdir()
+    old = time.time() - 3600
+    alive = subprocess.Popen([*command, "live"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert alive.stdout is not None
+    assert alive.stdout.readline() == "ready\n"
+    (held,) = set(tmp_path.iterdir()) - {left}
+    for each in (left, held):
+        os.utime(each, (old, old))
+    subprocess.run([*command, "end"], check=True, timeout=LONG, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    assert list(tmp_path.iterdir()) == [held]
+    alive.communicate("", timeout=LONG)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_replaced_run_hears_of_it(run: Checkpoints) -> None:
@@ -162,12 +211,12 @@ def test_a_run_that_leaves_says_so_only_once_its_checkpoint_stands(
         assert gate.began.wait(LONG)
         leaves = threading.Thread(target=soon.say_unfinished, args=(saver,))
         leaves.start()
-        assert not (tmp_path / module.UNFINISHED).exists()
+        assert not (tmp_path / checkpoint.UNFINISHED).exists()
         gate.open.set()
         leaves.join(LONG)
     finally:
         signal.signal(signal.SIGUSR2, before)
-    assert (tmp_path / module.UNFINISHED).exists()
+    assert (tmp_path / checkpoint.UNFINISHED).exists()
     assert newest(run) == b"one"
 
 
@@ -183,20 +232,21 @@ def test_a_run_whose_last_save_fails_does_not_ask_to_be_requeued(
             soon.say_unfinished(saver)
     finally:
         signal.signal(signal.SIGUSR2, before)
-    assert not (tmp_path / module.UNFINISHED).exists()
+    assert not (tmp_path / checkpoint.UNFINISHED).exists()
 
 
 FORGETFUL = """
 import sys, time
-sys.path.insert(0, {package!r})
-from checkpoint import Checkpoints, Run, Saver
+sys.path[:0] = {folders!r}
+from background import Saver
+from checkpoint import Checkpoints, Run
 saver = Saver(Checkpoints({folder!r}, run=Run("forgetful")))
 saver.save(1, lambda file: (time.sleep(0.3), file.write(b"one")), frozen=True)
 """  # and the end of the script, with no close
 
 
 def test_a_script_that_forgets_to_close_still_ends_with_its_checkpoint_whole(tmp_path: Path) -> None:
-    script = FORGETFUL.format(package=str(Path(module.__file__).parent), folder=str(tmp_path / "c"))
+    script = FORGETFUL.format(folders=FOLDERS, folder=str(tmp_path / "c"))
     subprocess.run([sys.executable, "-S", "-c", script], check=True, timeout=LONG, env={**os.environ, "RANK": "0"})
     found = Checkpoints(tmp_path / "c", run=Run("looking")).latest()
     assert found is not None

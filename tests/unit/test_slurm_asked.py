@@ -12,11 +12,11 @@ from aistation_slurm.slurm.tres import Gres
 
 # squeue 22.05.8 of `sbatch -n3 -c2 --mem-per-gpu=1G --gpus=2`, and of `-w v100-01 --exclusive --gpus-per-node=1 ...`
 BY_JOB = ("7", "gres:gpu:2", "N/A", "N/A", "N/A", "N/A", "gres:gpu:1024", "3", "2", "0", "2", "2G", "2", "", "(null)",
-          "(null)", "OK")  # fmt: skip
+          "(null)", "OK", "/data/e-%j")  # fmt: skip
 BY_NODE = ("8", "N/A", "gres:gpu:v100:1", "N/A", "N/A", "gpu:4", "N/A", "3", "2", "2", "4", "3G", "3", "v100-01",
-           "v100-01", "(null)", "NO")  # fmt: skip
+           "v100-01", "(null)", "NO", "(null)")  # fmt: skip
 NEWER = ("9", "cpu=2,gres/gpu=2", "gres/gpu:v100:1", "N/A", "N/A", "gres/gpu:4", "N/A", "1", "N/A", "0", "1", "0", "0",
-         "", "", "(null)", "OK")  # fmt: skip
+         "", "", "(null)", "OK", "/data/slurm-9.out")  # fmt: skip
 
 
 def read(*rows: tuple[str, ...]) -> list[Asked]:
@@ -29,7 +29,7 @@ def test_what_was_asked_for_the_whole_job_is_told_from_what_was_asked_for_each_n
     first, second = read(BY_JOB, BY_NODE)
     assert first == Asked(
         job_id=7, tres_per_job=(Gres(name="gpu", count=2),), memory_per_gpu=1024, tasks=3, cpus_per_task=2,
-        cpus_per_node=2, memory=2048, max_nodes=2,
+        cpus_per_node=2, memory=2048, max_nodes=2, stderr="/data/e-%j",
     )  # fmt: skip
     assert second.tres_per_node == (Gres(name="gpu", type="v100", count=1),)
     assert (second.nodes, second.planned_nodes, second.is_exclusive) == ("v100-01", "v100-01", True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aistation_slurm.slurm.commands.command import Command, Row, bare, fresh_mark, rows
+from aistation_slurm.slurm.commands.command import Command, Row, bare, fresh_mark, rows, written
 from aistation_slurm.slurm.model import Asked
 from aistation_slurm.slurm.tres import Gres, read_gres
 from aistation_slurm.slurm.units import read_count, read_memory
@@ -10,7 +10,7 @@ from aistation_slurm.slurm.units import read_count, read_memory
 FIELDS = (
     "JobID", "tres-per-job", "tres-per-node", "tres-per-socket", "tres-per-task", "cpus-per-tres", "mem-per-tres",
     "NumTasks", "cpus-per-task", "NTPerNode", "MinCpus", "MinMemory", "MaxNodes", "ReqNodes", "SchedNodes", "Licenses",
-    "OverSubscribe",
+    "OverSubscribe", "STDERR",
 )  # fmt: skip
 
 
@@ -48,6 +48,7 @@ def _asked(row: Row) -> Asked:
         planned_nodes=bare(row["SchedNodes"]),
         licenses=bare(row["Licenses"]),
         is_exclusive=row["OverSubscribe"] in {"NO", "EXCLUSIVE"},
+        stderr=written(row["STDERR"]),
     )
 
 

@@ -133,6 +133,8 @@ class Asked:
     """Where the backfill scheduler means to start it."""
     licenses: str = ""
     is_exclusive: bool = False
+    stderr: str = ""
+    """Where its script complains, patterns such as %j not filled in; the file of its output where it named none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

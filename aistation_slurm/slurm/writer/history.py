@@ -9,11 +9,12 @@ from pathlib import Path
 from aistation_slurm.errors import InvalidRequest, SlurmRefused, UnknownToSlurm
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.slurm.runner import shown
-from aistation_slurm.slurm.writer import admin_comment
 from aistation_slurm.slurm.writer.jobs import selector
 from aistation_slurm.slurm.writer.orders import Orders, one_name
 
 _MODIFIED = re.compile(r"^ Modified jobs\.\.\.$", re.MULTILINE)
+_LOWERS = "22.05."
+"""The release whose sacctmgr writes an AdminComment in lower case (sacctmgr/job_functions.c; mended in 23.02)."""
 _NOTHING = re.compile(r"^ *Nothing modified$", re.MULTILINE)
 
 
@@ -39,7 +40,7 @@ class HistoryOrders(Orders):
 
     def _lowers(self) -> bool:
         """True where sacctmgr writes it in lower case, as up to 22.05."""
-        return f" {admin_comment.RELEASE}" in self._order(("sacctmgr", "-V")).stdout
+        return f" {_LOWERS}" in self._order(("sacctmgr", "-V")).stdout
 
     def _by_sacctmgr(self, job: Job, text: str, cluster: str) -> None:
         where = ("where", f"jobid={selector(job)}", f"cluster={one_name('cluster', cluster)}")
@@ -54,5 +55,5 @@ class HistoryOrders(Orders):
         from aistation_slurm.slurm.readers.libslurm.place import find_library  # noqa: PLC0415  (22.05 alone needs it)
 
         array, _, task = selector(job).partition("_")
-        program = (sys.executable, "-I", str(admin_comment.__file__))
+        program = (sys.executable, "-I", str(Path(__file__).with_name("admin_comment.py")))
         self._order((*program, str(find_library(bin=bin)), one_name("cluster", cluster), array, task, text))

@@ -136,7 +136,8 @@ class Training:
             loss /= self.options.batch
         gradients = tape.gradient(loss, list(self.weights.values()))
         # One exchange for all of it; all workers stop at the same step, or none.
-        added = tf.distribute.get_replica_context().all_reduce("sum", [*gradients, loss, share["stop"]])
+        stop = tf.identity(share["stop"])  # an argument itself is on no device
+        added = tf.distribute.get_replica_context().all_reduce("sum", [*gradients, loss, stop])
         for name, gradient in zip(SHAPES, added[:-2], strict=True):
             self.momentum[name].assign(0.9 * self.momentum[name] + gradient)
             self.weights[name].assign_sub(0.05 * self.momentum[name])

@@ -1,7 +1,8 @@
 """PyTorch, JAX and MPI on two nodes: disturbed trainings, each held to the loss of one that nothing happened to.
 
 Each framework runs undisturbed, and each fault strikes one of them; AISTATION_TEST_FAULTS=all tries each fault on each
-framework (ten minutes). `pytest -rP` shows a line of the table in docs/measured.md for each.
+framework (ten minutes). `pytest -rP` shows a line of the table in docs/measured.md for each. TensorFlow takes 1.6 GB,
+and Ray half a minute: they are tried where AISTATION_TEST_TENSORFLOW and AISTATION_TEST_RAY name a Python that has them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import math
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -38,13 +41,17 @@ class Framework:
     script: str
     module: str
     settings: tuple[str, ...] = ()
+    python: str = sys.executable
 
 
+TENSORFLOW, RAY = os.environ.get("AISTATION_TEST_TENSORFLOW", ""), os.environ.get("AISTATION_TEST_RAY", "")
 FRAMEWORKS = {
     "pytorch": Framework("pytorch-ddp", "digits_ddp.py", "torch", ("launcher=srun",)),
     "jax": Framework("jax", "digits_jax.py", "jaxlib"),
     "mpi": Framework("mpi", "digits_mpi.py", "mpi4py"),
 }
+if TENSORFLOW:
+    FRAMEWORKS["tensorflow"] = Framework("tensorflow-multiworker", "digits_tf.py", "", python=TENSORFLOW)
 SOME = [
     ("jax", "batch node dies"), ("mpi", "asked to stop"), ("mpi", "time limit"), ("mpi", "preempted"),
     ("pytorch", "killed in a save"),
@@ -84,7 +91,7 @@ def undisturbed(lab, losses) -> Callable[..., float]:
 
 def _skip_without(name: str, lab: Lab) -> None:
     """Skip what isn't installed here; MPI also where this Slurm has no PMIx, as a release of another distribution."""
-    for module in (FRAMEWORKS[name].module, "sklearn"):
+    for module in filter(None, (FRAMEWORKS[name].module, "sklearn")):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed (scripts/test installs it)")
     if name == "mpi" and SLURM != INSTALLED:
@@ -102,6 +109,7 @@ def submit(lab: Lab, name: str, *args: str, settings: tuple[str, ...] = (), node
     return lab.hand_in(
         framework.template, framework.script, "--steps", str(STEPS), *args,
         settings=(*framework.settings, *settings), nodes=nodes, minutes=minutes,
+        python=framework.python,
     )  # fmt: skip
 
 
@@ -168,6 +176,38 @@ def test_a_run_that_lives_on_behind_a_cut_network_spoils_nothing(lab, undisturbe
     assert len(list((standing.folder / "runs").iterdir())) == 1
     first_step = float(re.findall(r"phase: first step at (\S+)", new)[0]) - struck
     print(f"| {name} | network cut | {resumed} | | {abs(final_loss(log) - expected):.0e} | {first_step:.1f} |")
+
+
+DRIVER = """
+import os, sys, time, ray
+
+@ray.remote(num_cpus=1)
+def here(number):
+    time.sleep(0.5)
+    return os.environ["SLURMD_NODENAME"]
+
+ray.init(log_to_driver=False)
+print("GPUs", int(ray.cluster_resources()["GPU"]), flush=True)
+print("tasks on", *sorted(set(ray.get([here.remote(number) for number in range(16)]))), flush=True)
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(not RAY, reason="AISTATION_TEST_RAY names a Python that has Ray")
+def test_two_ray_clusters_share_a_node_and_each_ends_with_its_script(lab):
+    (lab.ann.folder / "driver.py").write_text(DRIVER)
+    good, bad = (lab.hand_in("ray", "driver.py", code, python=RAY) for code in ("0", "3"))
+    lab.wait_for(lambda: all(lab.station.job(each).state.is_running for each in (good, bad)))
+    nodes = {job_id: lab.station.nodes_of(job_id) for job_id in (good, bad)}
+    assert set(nodes[good]) & set(nodes[bad])  # three nodes, each wants two
+
+    for job_id in (good, bad):
+        log = lab.until_over(job_id, within=180)
+        assert "GPUs 2\n" in log, log[-3000:]
+        assert f"tasks on {' '.join(nodes[job_id])}\n" in log
+    assert lab.station.job(good).state.is_success
+    assert re.search(r"ended with code (3|143) ", lab.log(bad))  # srun's is the largest: 143 of the node that was ended
+    assert not list(Path("/tmp").glob(f"ray-{good}-*")) + list(Path("/tmp").glob(f"ray-{bad}-*"))
 
 
 def _tell(name: str, fault: str, runs: list[str], *, struck: float, off: float) -> None:

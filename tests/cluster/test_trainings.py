@@ -1,8 +1,8 @@
 """PyTorch, JAX and MPI on two nodes: disturbed trainings, each held to the loss of one that nothing happened to.
 
 Each framework runs undisturbed, and each fault strikes one of them; AISTATION_TEST_FAULTS=all tries each fault on each
-framework (ten minutes). `pytest -rP` shows a line of the table in docs/measured.md for each. TensorFlow takes 1.6 GB,
-and Ray half a minute: they are tried where AISTATION_TEST_TENSORFLOW and AISTATION_TEST_RAY name a Python that has them.
+framework (ten minutes). `pytest -rP` shows a line of the table in docs/measured.md for each. TensorFlow takes 1.6 GB
+and Ray half a minute: tried where AISTATION_TEST_TENSORFLOW and AISTATION_TEST_RAY name a Python that has them.
 """
 
 from __future__ import annotations

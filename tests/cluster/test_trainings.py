@@ -214,5 +214,5 @@ def _tell(name: str, fault: str, runs: list[str], *, struck: float, off: float) 
     """Print the row of the table in docs/measured.md."""
     resumed = last(RESUMED, runs[1])
     lost = last(r"\nstep (\d+)/", runs[0]) - resumed
-    first_step = float(re.findall(r"phase: first step at (\S+)", runs[1])[0]) - struck
+    first_step = float(([math.nan, *re.findall(r"phase: first step at (\S+)", runs[1])])[-1]) - struck
     print(f"| {name} | {fault} | {resumed} | {lost} | {off:.0e} | {first_step:.1f} |")

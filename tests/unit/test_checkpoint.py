@@ -21,6 +21,7 @@ from aistation_slurm.checkpoint import (
     DoubleStartError,
     ReplacedError,
     Run,
+    newest_step,
 )
 
 
@@ -40,8 +41,15 @@ def read(found: Checkpoint | None) -> bytes:
 
 def save_behind_the_fence(zombie: Checkpoints, step: int, content: bytes) -> None:
     """Do what a replaced run does that was past its last check when the newer run came."""
-    module._write(unfinished := zombie._mine / ".new-late", step, zombie.run, content)
+    (unfinished := zombie._mine / ".new-late").mkdir()
+    files = module._write(unfinished, content, module.STATE)
+    manifest = {
+        "step": step,
+        "files": {name: {"size": size, "sha256": digest} for name, (size, digest) in files.items()},
+    }
+    (unfinished / module.MANIFEST).write_text(json.dumps(manifest))
     unfinished.rename(zombie.at(step).folder)
+    assert not zombie.at(step).fault()
 
 
 def test_the_newest_checkpoint_is_what_a_requeued_run_goes_on_from(folder: Path) -> None:
@@ -393,3 +401,30 @@ def test_a_run_that_is_replaced_right_after_its_claim_reads_its_own(folder: Path
     assert first.claimed is not None
     assert first.latest() is None  # its folder went with the first save of the newer run
     assert read(Checkpoints(folder, run=a_run(9)).latest()) == b"twenty"
+
+
+def test_who_looks_on_sees_the_newest_step_and_leaves_no_trace(folder: Path) -> None:
+    assert newest_step(folder) is None
+    run = Checkpoints(folder, run=a_run())
+    run.claim()
+    assert newest_step(folder) is None
+    run.save(10, b"x")
+    run.save(1_000_000, b"x")
+    before = sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*"))
+    assert newest_step(folder) == 1_000_000
+    assert sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*")) == before
+
+
+def test_the_newest_step_is_the_lineage_s(folder: Path) -> None:
+    zombie = Checkpoints(folder, run=a_run())
+    zombie.save(10, b"x")
+    Checkpoints(folder, run=a_run(1)).claim()
+    save_behind_the_fence(zombie, 90, b"late")
+    assert newest_step(folder) == 10
+
+
+def test_a_folder_that_can_not_be_looked_into_is_not_taken_for_an_empty_one(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "claims").write_text("")
+    with pytest.raises(CheckpointError, match="can't be looked into"):
+        newest_step(folder)

@@ -184,7 +184,7 @@ def write(content: bytes, seconds: float, file: BinaryIO) -> None:
 def train(options: argparse.Namespace, checkpoints: Checkpoints, found: Checkpoint | None) -> None:
     """Train from the checkpoint, or from the beginning, to the last step."""
     strategy = tf.distribute.MultiWorkerMirroredStrategy()  # meets the others, by TF_CONFIG
-    # From here on TensorFlow catches TERM, and goes on: a job that is preempted would stay until Slurm kills it, 30 s later.
+    # From here on TensorFlow catches TERM, and goes on: a preempted job would stay until Slurm kills it, 30 s later.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     phase("process group up")
     soon = SaveSoon()

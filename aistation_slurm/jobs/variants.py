@@ -56,7 +56,9 @@ def _with_all(template: Template, text: str) -> dict[str, str]:
 def _setting(parameter: Parameter, text: str) -> str:
     if parameter.choices:
         return parameter.choices[-1]
+    if parameter.type in ("int", "float") and parameter.default is None:
+        least = float(text) if parameter.min is None else max(float(text), parameter.min)
+        return f"{least if parameter.max is None else min(least, parameter.max):g}"
     if parameter.type in ("int", "float"):
-        least, most = parameter.min or 0, parameter.max
-        return str(parameter.default if parameter.default is not None else min(max(float(text), least), most or 3.0))
+        return str(parameter.default)
     return text

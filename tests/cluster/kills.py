@@ -49,23 +49,28 @@ class Fault:
     """Whether the training is asked, and saves once more before it leaves."""
 
 
-def _node_dies(victim: Victim, which: int) -> float:
+def _lose_node(victim: Victim, fault: str, which: int) -> float:
     victim.lab.until_step(20, victim.job_id)
     node = victim.lab.station.nodes_of(victim.job_id)[which]
-    struck = victim.lab.station.fault("kill-node", node)
+    struck = victim.lab.station.fault(fault, node)
     with contextlib.suppress(SlurmRefused):  # our daemon may have been quicker, or held back by its breaker
-        victim.lab.station.slurm.write.down_node(node, "aistation: killed by a test")
+        victim.lab.station.slurm.write.down_node(node, "aistation: lost by a test")
     return float(struck.at_ms / 1000)
 
 
 def batch_node_dies(victim: Victim) -> float:
     """The node of rank 0 and of the batch script."""
-    return _node_dies(victim, 0)
+    return _lose_node(victim, "kill-node", 0)
 
 
 def other_node_dies(victim: Victim) -> float:
     """The other node: rank 0 and the batch script live, and meet a peer that is gone."""
-    return _node_dies(victim, -1)
+    return _lose_node(victim, "kill-node", -1)
+
+
+def cut_off(victim: Victim) -> float:
+    """The network of its node is cut, and what runs there runs on."""
+    return _lose_node(victim, "cut-node", 0)
 
 
 def asked_to_stop(victim: Victim) -> float:

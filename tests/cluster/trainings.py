@@ -35,13 +35,14 @@ class Lab:
             (self.ann.folder / source.name).chmod(0o644)
 
     def hand_in(
-        self, template: str, script: str, *args: str, settings: tuple[str, ...] = (), nodes: int = 2, minutes: int = 10
-    ) -> int:
+        self, template: str, script: str, *args: str, settings: tuple[str, ...] = (), nodes: int = 2, minutes: int = 10,
+        python: str = sys.executable,
+    ) -> int:  # fmt: skip
         """Submit a training with a GPU on each node, and return its job's id."""
         shape = ["--nodes", str(nodes)] if nodes > 1 else []
         sets = [word for each in settings for word in ("--set", each)]
         out = self.ann.run(
-            *AISTATION, "submit", "--parsable", "--group", "v100", "--gpus-per-node", "1", "--python", sys.executable,
+            *AISTATION, "submit", "--parsable", "--group", "v100", "--gpus-per-node", "1", "--python", python,
             "--name", "t", "--time", str(minutes), "--template", template, *shape, *sets, script, "--", *args,
         )  # fmt: skip
         return int(out)

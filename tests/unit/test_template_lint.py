@@ -32,7 +32,9 @@ WHOLE = """#!/bin/bash
 {% include "train/_bind.sh.j2" %}
 {% include "train/_container.sh.j2" %}
 work() {
-    exec tool --mode={{ mode }}{% if note %} --note={{ note }}{% endif %}{% if file %} {{ file }}{% endif %} {{ argv|words }}
+    {% if file %}cp {{ file }} x{% endif %}
+
+    exec tool --mode={{ mode }}{% if note %} --note={{ note }}{% endif %} {{ argv|words }}
 }
 export -f work
 "${launch[@]}" bash -c work &

@@ -12,6 +12,8 @@ from tests.unit.trainings import EXAMPLES, Trainer, newest_whole, start_trainer,
 
 SCRIPT = EXAMPLES / "checkpoint_jax.py"
 
+pytestmark = pytest.mark.slow  # and skipped where it is not installed
+
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:

@@ -13,6 +13,8 @@ from tests.unit.trainings import EXAMPLES, Trainer, newest_whole, start_trainer,
 SCRIPT = EXAMPLES / "checkpoint_lightning.py"
 TORCHRUN = {"LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "x", "GROUP_RANK": "0"}
 
+pytestmark = pytest.mark.slow  # and skipped where it is not installed
+
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:

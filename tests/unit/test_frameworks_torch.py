@@ -34,9 +34,9 @@ def test_a_training_that_is_killed_ends_with_the_very_loss_of_one_that_is_not(
     trainer: Trainer, tmp_path: Path, way: str
 ) -> None:
     script, *args = WAYS[way]
-    undisturbed = trainer.finish(script, *args, "--steps=40", folder=tmp_path / "a")
-    trainer.kill_again_and_again(script, *args, "--steps=40", folder=tmp_path / "b", times=2)
-    assert trainer.finish(script, *args, "--steps=40", folder=tmp_path / "b") == undisturbed
+    undisturbed = trainer.finish(script, *args, "--steps=60", folder=tmp_path / "a")
+    trainer.kill_again_and_again(script, *args, "--steps=60", folder=tmp_path / "b", times=2)
+    assert trainer.finish(script, *args, "--steps=60", folder=tmp_path / "b") == undisturbed
 
 
 @pytest.mark.slow

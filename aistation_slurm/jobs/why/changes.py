@@ -103,7 +103,7 @@ def _shorter(look: Look) -> Iterator[Change]:
 def _fewer_gpus(look: Look) -> Iterator[Change]:
     shape = look.shape
     for each in shape.gres:
-        if shape.nodes > 1 and shape.gres_for != "job":
+        if shape.also or (shape.nodes > 1 and shape.gres_for != "job"):
             return
         fewer = {each.count // 2, each.count - 1, *_left_of_quotas(look, each.name)}
         for count in sorted((n for n in fewer if 0 < n < each.count), reverse=True):

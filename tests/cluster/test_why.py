@@ -72,7 +72,7 @@ def test_a_user_s_and_a_team_s_quota_over_all_groups_are_told_apart(queue):
         queue.run("sacctmgr", "-i", "modify", "user", "bob", "set", "grptres=gres/gpu=1")
         total = queue.until(queue.submit("bob", "--gpus=1", "--cpus-per-gpu=1", "--mem=1G"), "AssocGrp")
         assert str(total.limits[0]) == ("the quota of bob over all groups: 1 of 1 GPU in use by bob, this job wants 1")
-        queue.run("sacctmgr", "-i", "modify", "user", "bob", "set", "grptres=gres/gpu=6")
+        queue.run("scancel", str(total.job.job_id))
         queue.run("sacctmgr", "-i", "modify", "account", "behavior", "set", "grptres=gres/gpu=3")
         waits = queue.submit("ann", "--gpus=3", "-N3", "--cpus-per-gpu=1", "--mem=1G")
         team = queue.until(waits, "AssocGrp")
@@ -91,7 +91,7 @@ def test_busy_nodes_and_who_goes_first_are_told_by_the_part_of_the_priority(queu
     first = queue.submit("eve", "--gpus=2")
     busy = queue.until(first, "Resources")
     assert "0 of 6 GPUs of v100 are free" in busy.facts
-    assert busy.start.by == "Slurm's plan"
+    queue.wait_for(lambda: queue.answer(first).start.by == "Slurm's plan", within=40, every=0.3)
 
     urgent = queue.submit("eve", "--gpus=1", "--nice=0")
     polite = queue.submit("chen", "--gpus=1", "--nice=50")

@@ -12,6 +12,7 @@ from aistation_slurm.errors import InvalidRequest, SlurmUnreadable
 from aistation_slurm.jobs.why.answer import Answer, answer
 from aistation_slurm.jobs.why.changes import Change, changes
 from aistation_slurm.jobs.why.look import Look
+from aistation_slurm.jobs.why.plan import Plan
 from aistation_slurm.jobs.why.shape import shape_of
 from aistation_slurm.jobs.why.tell import as_json, lines, start_of
 from aistation_slurm.jobs.why.tries import (
@@ -33,7 +34,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def words(look: Look) -> list[str]:
-    return [" ".join(each.command[2:]) for each in changes(look)]
+    return [" ".join(each.command[2:]) for each in changes(Plan(look))]
 
 
 def at_once(change: Change) -> Tried:
@@ -84,7 +85,7 @@ def test_fewer_nodes_keep_the_gpus_of_each() -> None:
     job = a_job(node_count=3, gpus=6)
     asked = {7: Asked(job_id=7, tres_per_node=(Gres(name="gpu", count=2),), tasks=3, tasks_per_node=1)}
     look = a_look(job, asked=asked, rules=rules(jobs=(running(1, gpus=2, user="bob"),)))
-    offered = [each for each in changes(look) if each.command[3].startswith("NumNodes")]
+    offered = [each for each in changes(Plan(look)) if each.command[3].startswith("NumNodes")]
     assert [(each.what, each.command[3:]) for each in offered] == [
         ("2 nodes instead of 3 (4 GPUs instead of 6)", ("NumNodes=2", "NumTasks=2")),
         ("1 node instead of 3 (2 GPUs instead of 6)", ("NumNodes=1", "NumTasks=1")),
@@ -103,18 +104,18 @@ def test_another_team_and_another_qos_of_the_user_are_offered() -> None:
     qos = {**found.qos, "night": Qos(name="night"), "emergency": Qos(name="emergency", preempt=("normal",))}
     look = a_look(rules=replace(found, associations=(*mine, other), qos=qos), config={"ClusterName": "c"})
     assert {"JobId=7 Account=robot", "JobId=7 QOS=night", "JobId=7 QOS=emergency"} <= set(words(look))
-    assert changes(look)[-1].what == "QOS emergency (takes the place of others' jobs)"
+    assert changes(Plan(look))[-1].what == "QOS emergency (takes the place of others' jobs)"
 
 
 def test_the_members_of_an_array_are_named_together() -> None:
     look = a_look(a_job(9, array_job_id=7, array_task="2-4%1", reason="JobArrayTaskLimit"), rules=rules())
-    lines_of = [each.line for each in changes(look)]
+    lines_of = [each.line for each in changes(Plan(look))]
     assert "scontrol update JobId=7 ArrayTaskThrottle=2" in lines_of
     assert all("JobId=7" in each for each in lines_of)
 
 
 def test_a_job_that_waits_for_another_is_offered_nothing_but_to_wait_no_longer_when_that_can_not_be() -> None:
-    assert changes(a_look(a_job(reason="Dependency", dependency="afterok:5(unfulfilled)"))) == []
+    assert changes(Plan(a_look(a_job(reason="Dependency", dependency="afterok:5(unfulfilled)")))) == []
     assert words(a_look(a_job(reason="DependencyNeverSatisfied"))) == ["JobId=7 Dependency="]
 
 

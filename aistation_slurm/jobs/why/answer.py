@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from aistation_slurm.jobs.why.ahead import Ahead, ahead_of
+from aistation_slurm.jobs.why.ahead import Ahead
 from aistation_slurm.jobs.why.changes import Change, changes
 from aistation_slurm.jobs.why.facts import facts_of, never
 from aistation_slurm.jobs.why.limits import Limit, in_the_way, limits_of
 from aistation_slurm.jobs.why.look import Look
+from aistation_slurm.jobs.why.plan import Plan
 from aistation_slurm.jobs.why.reasons import Reason, read_reason
 from aistation_slurm.jobs.why.start import Start, estimate, expected
 from aistation_slurm.jobs.why.tries import Tried
@@ -60,34 +61,35 @@ class Answer:
 
 def answer(look: Look, attempt: Try) -> Answer:
     """Return why the job waits, and what would start it sooner."""
-    reason = read_reason(look.job.reason)
+    plan, reason = Plan(look), read_reason(look.job.reason)
     limits = in_the_way(limits_of(look.shape, look.rules, gpu_type=look.gpu_type), reason.limit)
     why_never = never(look)
-    start = Start(None, "", "sure", ("it never starts as it is",)) if why_never else expected(look)
+    start = Start(None, "", "sure", ("it never starts as it is",)) if why_never else expected(plan)
     return Answer(
-        job=look.job, reason=reason, limits=limits, ahead=ahead_of(look.job, look), start=start, never=why_never,
-        facts=facts_of(look), better=find_better(look, start, attempt), unseen=look.unseen,
+        job=look.job, reason=reason, limits=limits, ahead=plan.ahead(), start=start, never=why_never,
+        facts=facts_of(look), better=find_better(plan, start, attempt), unseen=look.unseen,
     )  # fmt: skip
 
 
-def find_better(look: Look, start: Start, attempt: Try) -> list[Better]:
+def find_better(plan: Plan, start: Start, attempt: Try) -> list[Better]:
     """Return the changes that help, those that gain most first.
 
     Each is reckoned first: one that quotas or those ahead would keep waiting just as long costs Slurm no try.
     """
-    reckoned = [(change, at) for change in changes(look) if (at := reckon(look, change)) and _helps(at, start, look)]
+    look = plan.look
+    reckoned = [(change, at) for change in changes(plan) if (at := reckon(plan, change)) and _helps(at, start, look)]
     reckoned.sort(key=lambda pair: (pair[1] > look.now + NOW, pair[0].size))
     found = [judged(change, at, attempt(change), look) for change, at in reckoned[:_MOST_TRIED]]
     return _sorted([each for each in found if each and _helps(each.start, start, look)])
 
 
-def reckon(look: Look, change: Change) -> datetime | None:
+def reckon(plan: Plan, change: Change) -> datetime | None:
     """Return when the changed job would start by our estimate; None where it would not, or that can't be told."""
     if change.preempts:
+        look = plan.look
         blocking = in_the_way(limits_of(change.shape, look.rules, gpu_type=look.gpu_type))
         return None if blocking else look.now
-    ahead = ahead_of(look.job, look, partition=change.shape.partition)
-    return estimate(change.shape, look, ahead, begin=change.begin)
+    return estimate(change.shape, plan, begin=change.begin)
 
 
 def judged(change: Change, at: datetime, tried: Tried | None, look: Look) -> Better | None:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from aistation_slurm.jobs.why.ahead import ahead_of, in_line
 from aistation_slurm.jobs.why.facts import most_nodes
 from aistation_slurm.jobs.why.limits import in_the_way, limits_of
 from aistation_slurm.jobs.why.look import Look
+from aistation_slurm.jobs.why.plan import Plan
 from aistation_slurm.jobs.why.reasons import Kind, read_reason
 from aistation_slurm.jobs.why.shape import Shape, usual_gpu
-from aistation_slurm.jobs.why.start import begin_of, room_after
+from aistation_slurm.jobs.why.start import begin_of
 from aistation_slurm.slurm.model import Partition
 from aistation_slurm.slurm.units import write_duration
 from aistation_slurm.slurm.writer.jobs import selector
@@ -44,15 +44,16 @@ class Change:
         return " ".join(self.command)
 
 
-def changes(look: Look) -> list[Change]:
+def changes(plan: Plan) -> list[Change]:
     """Return every change that is worth a try, the smallest first."""
+    look = plan.look
     if read_reason(look.job.reason).kind is Kind.DEPENDENCY and look.job.priority:
         return list(_without_dependency(look))
     kinds: tuple[Callable[[Look], Iterator[Change]], ...] = (
-        _release, _begin_now, _more_at_once, _shorter, _other_group, _other_team, _without_wishes, _less_beside_gpus,
+        _release, _begin_now, _more_at_once, _other_group, _other_team, _without_wishes, _less_beside_gpus,
         _fewer_gpus, _fewer_nodes, _other_qos,
     )  # fmt: skip
-    found = [each for kind in kinds for each in kind(look)]
+    found = [*_shorter(plan), *(each for kind in kinds for each in kind(look))]
     return sorted(found, key=lambda each: each.size)
 
 
@@ -88,9 +89,10 @@ def _without_dependency(look: Look) -> Iterator[Change]:
         yield _change(look, "without its dependency", look.shape, "Dependency=", size=0.3)
 
 
-def _shorter(look: Look) -> Iterator[Change]:
+def _shorter(plan: Plan) -> Iterator[Change]:
+    look = plan.look
     asked = look.shape.time_limit
-    for most in {_allowed_time(look), _hole(look)} - {None}:
+    for most in {_allowed_time(look), _hole(plan)} - {None}:
         time = _whole_minutes(most)
         if time >= _LEAST_TIME and (asked is None or asked * _SMALLEST_PART <= time < asked):
             size = 1 - time / asked if asked else 0.5
@@ -103,7 +105,7 @@ def _shorter(look: Look) -> Iterator[Change]:
 def _fewer_gpus(look: Look) -> Iterator[Change]:
     shape = look.shape
     for each in shape.gres:
-        if shape.nodes > 1 and shape.gres_for != "job":
+        if shape.also or (shape.nodes > 1 and shape.gres_for != "job"):
             return
         fewer = {each.count // 2, each.count - 1, *_left_of_quotas(look, each.name)}
         for count in sorted((n for n in fewer if 0 < n < each.count), reverse=True):
@@ -230,14 +232,14 @@ def _allowed_time(look: Look) -> timedelta | None:
     return min((each for each in most if asked is None or each < asked), default=None)
 
 
-def _hole(look: Look) -> timedelta | None:
+def _hole(plan: Plan) -> timedelta | None:
     """Return the longest time limit with which it would fit now before those ahead start, with two rounds to spare.
 
     The backfill scheduler counts in steps of bf_resolution.
     """
-    resolution = look.scheduler.get("bf_resolution", "")
+    resolution = plan.look.scheduler.get("bf_resolution", "")
     step = timedelta(seconds=int(resolution) if resolution.isdecimal() else 60)
-    hole = room_after(look, in_line(ahead_of(look.job, look))).hole(look.shape)
+    hole = plan.room().hole(plan.look.shape)
     return hole - 2 * step if hole else None
 
 

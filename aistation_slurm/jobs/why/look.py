@@ -13,9 +13,10 @@ from aistation_slurm.jobs.why.limits import Rules
 from aistation_slurm.jobs.why.shape import Shape, shape_of, usual_gpu
 from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.model import Asked, Job, LimitsInUse, Node, Partition, PriorityFactors, Reservation
+from aistation_slurm.slurm.states import JobState
 
 T = TypeVar("T")
-_HISTORY = timedelta(days=3)
+_HISTORY = timedelta(days=1)
 _MOST_WAITING = 200
 
 
@@ -125,8 +126,12 @@ def _waiting(job: Job, queue: Sequence[Job]) -> list[int]:
 
 
 def _ended(history: Sequence[Job], job: Job) -> list[Job]:
-    """Return the jobs of the same partition that ran and ended."""
-    return [each for each in history if each.partition == job.partition and each.state.is_over and each.elapsed]
+    """Return the jobs of the same partition that ran until they were done, or until their time limit."""
+    return [each for each in history if each.partition == job.partition and each.elapsed and _ran_out(each.state)]
+
+
+def _ran_out(state: JobState) -> bool:
+    return state.is_success or state is JobState.TIMEOUT
 
 
 def _depended_on(ask: _Asking, slurm: Slurm, job: Job) -> list[Job]:

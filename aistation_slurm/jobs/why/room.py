@@ -14,8 +14,8 @@ from aistation_slurm.slurm.nodelist import expand
 
 FOR_EVER = timedelta(days=3650)
 """How long a job without a time limit is taken to run."""
-MOST_TRIES = 20_000
-"""Looks at one node at one moment, after which a plan goes no further: a second or so."""
+MOST_TRIES = 200_000
+"""Looks at one node at one moment, after which a plan goes no further: two seconds or so."""
 Free = tuple[int, int, int, int]
 """CPUs, MiB, whole GPUs, shares of GPUs."""
 
@@ -59,6 +59,8 @@ class Room:
         able = [each for each in self.nodes.values() if could_run(each, shape)]
         if len(able) < shape.nodes:
             return None
+        if shape.nodes == 1:
+            return self._on_one(able, shape, start, lasts)
         for moment in self._moments(start, able):
             if self.is_worn_out:
                 return None
@@ -85,6 +87,18 @@ class Room:
             if self._fitting(able, shape, self.now, end):
                 return end - self.now
         return None
+
+    def _on_one(self, able: Sequence[Node], shape: Shape, start: datetime, lasts: timedelta) -> Place | None:
+        """Return the first place on a single node: each node is looked at only when something ends on it."""
+        best: Place | None = None
+        for node in able:
+            for moment in self._moments(start, (node,)):
+                if self.is_worn_out or (best and moment >= best.start):
+                    break
+                if self._fitting((node,), shape, moment, moment + lasts):
+                    best = Place(moment, (node.name,))
+                    break
+        return None if self.is_worn_out else best
 
     def _moments(self, start: datetime, able: Iterable[Node]) -> list[datetime]:
         """Return when something changes on these nodes: jobs end, reservations end."""

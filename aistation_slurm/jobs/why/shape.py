@@ -42,6 +42,8 @@ class Shape:
     gres: tuple[Gres, ...] = ()
     gres_for: GpusFor = "job"
     """What `gres` is given to: the whole job, each of its nodes, ..."""
+    also: tuple[tuple[GpusFor, tuple[Gres, ...]], ...] = ()
+    """The same GPUs said in other ways too, such as `--gpus=4 --gpus-per-node=2`: they hang together."""
     cpus_per_gpu: int = 0
     memory_per_gpu: int = 0
     memory_per_cpu: int = 0
@@ -111,18 +113,14 @@ class Shape:
             "--mem-per-cpu": f"{self.memory_per_cpu}M" if self.memory_per_cpu else "",
             "--mem-per-gpu": f"{self.memory_per_gpu}M" if self.memory_per_gpu else "",
             "--cpus-per-gpu": str(self.cpus_per_gpu) if self.cpus_per_gpu and self.gpus else "",
-            _OPTION[self.gres_for]: self._gres_option(),
+            _OPTION[self.gres_for]: _gres_option(self.gres, self.gres_for),
+            **{_OPTION[given_to]: _gres_option(gres, given_to) for given_to, gres in self.also},
         }
         return [f"{name}={value}" for name, value in words.items() if value] + ["--exclusive"] * self.is_exclusive
 
     def gres_order(self) -> str:
         """Return the word of `scontrol update` that sets its GPUs: `TresPerJob=gres:gpu:2`."""
         return f"{_KEY[self.gres_for]}=" + ",".join(f"gres:{_gres(each)}" for each in self.gres)
-
-    def _gres_option(self) -> str:
-        if self.gres_for == "node":
-            return ",".join(_gres(each) for each in self.gres)
-        return ",".join(_gres(each).removeprefix("gpu:") for each in self.gres)
 
     def _of(self, name: str) -> int:
         times = {"job": 1, "node": self.nodes, "socket": self.nodes, "task": self.tasks}[self.gres_for]
@@ -132,7 +130,7 @@ class Shape:
 def shape_of(job: Job, asked: Asked | None) -> Shape:
     """Return the request of a job that waits; what slurmctld does not tell of another's is taken from the sums."""
     asked = asked or Asked(job_id=job.job_id)
-    gres, gres_for = _gres_of(job, asked)
+    (gres_for, gres), *also = _gres_of(job, asked)
     nodes = max(1, job.node_count)
     tasks = asked.tasks or nodes
     cpus = max(1, asked.cpus_per_task, -(-job.tres.get("cpu", 1) // tasks))
@@ -140,24 +138,22 @@ def shape_of(job: Job, asked: Asked | None) -> Shape:
     return Shape(
         user=job.user, account=job.account, partition=job.partition, qos=job.qos, time_limit=job.time_limit,
         nodes=nodes, tasks=tasks, tasks_per_node=asked.tasks_per_node, cpus_per_task=cpus, gres=gres,
-        gres_for=gres_for, cpus_per_gpu=asked.cpus_per_gpu, memory_per_gpu=asked.memory_per_gpu,
+        gres_for=gres_for, also=tuple(also), cpus_per_gpu=asked.cpus_per_gpu, memory_per_gpu=asked.memory_per_gpu,
         memory_per_cpu=per_cpu, memory_per_node=per_node, features=job.features, prefer=job.prefer,
         reservation=job.reservation, node_list=asked.nodes, licenses=asked.licenses, is_exclusive=asked.is_exclusive,
     )  # fmt: skip
 
 
-def _gres_of(job: Job, asked: Asked) -> tuple[tuple[Gres, ...], GpusFor]:
+def _gres_of(job: Job, asked: Asked) -> list[tuple[GpusFor, tuple[Gres, ...]]]:
+    """Return its GPUs in each way in which they were asked for, at least one."""
     said: dict[GpusFor, tuple[Gres, ...]] = {
         "job": asked.tres_per_job,
         "node": asked.tres_per_node,
         "task": asked.tres_per_task,
         "socket": asked.tres_per_socket,
     }
-    for given_to, gres in said.items():
-        if gres:
-            return gres, given_to
     sums = (Gres(name=name, count=count) for name, count in (("gpu", job.gpus), ("shard", job.shards)) if count)
-    return tuple(sums), "job"
+    return [(given_to, gres) for given_to, gres in said.items() if gres] or [("job", tuple(sums))]
 
 
 def _memory(job: Job, asked: Asked, nodes: int) -> tuple[int, int]:
@@ -178,6 +174,12 @@ def usual_gpu(partition: str, nodes: Sequence[Node]) -> str:
     members = (each for each in nodes if partition in each.partitions)
     kinds = {gres.type for node in members for gres in node.gres if gres.name == "gpu"}
     return kinds.pop() if len(kinds) == 1 else ""
+
+
+def _gres_option(gres: tuple[Gres, ...], given_to: GpusFor) -> str:
+    """Return what the option takes: `--gres` the name too, the others are of GPUs alone."""
+    words = [_gres(each) for each in gres]
+    return ",".join(words if given_to == "node" else [word.removeprefix("gpu:") for word in words])
 
 
 def _gres(each: Gres) -> str:

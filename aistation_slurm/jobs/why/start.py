@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Literal
 
-from aistation_slurm.jobs.why.ahead import Ahead, ahead_of, in_line
+from aistation_slurm.jobs.why.ahead import Ahead, in_line
 from aistation_slurm.jobs.why.limits import Limit, in_the_way, limits_of
 from aistation_slurm.jobs.why.look import Look
+from aistation_slurm.jobs.why.plan import MOST_PLANNED, Plan
 from aistation_slurm.jobs.why.reasons import Kind, read_reason
-from aistation_slurm.jobs.why.room import Room, room_of
-from aistation_slurm.jobs.why.shape import Shape, shape_of, usual_gpu
+from aistation_slurm.jobs.why.shape import Shape, usual_gpu
 from aistation_slurm.slurm.model import Job
 
 Sure = Literal["sure", "fairly sure", "a guess", "not known"]
@@ -21,8 +21,6 @@ _FEW = 8
 """Fewer jobs that ended lately tell nothing about how time limits are used up."""
 _FORESEEN = timedelta(days=365)
 """What is later than that only begins when a job without a time limit ends."""
-_MOST_PLANNED = 100
-"""So many of those ahead are given a place before ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +35,42 @@ class Start:
     """What makes it so sure, or unsure."""
 
 
-def expected(look: Look) -> Start:
+def expected(plan: Plan) -> Start:
     """Return when the job may start: as Slurm plans it, else by our estimate; with how sure that is."""
+    look = plan.look
     kind = read_reason(look.job.reason).kind
     if kind in {Kind.RULE, Kind.HELD, Kind.DEPENDENCY}:
         return Start(None, "", "not known", (_UNKNOWN[kind],))
-    ahead = ahead_of(look.job, look)
-    planned, own = look.job.start_time, estimate(look.shape, look, ahead, begin=begin_of(look))
+    planned, own = look.job.start_time, estimate(look.shape, plan, begin=begin_of(look))
     if kind is Kind.LIMIT:  # the backfill scheduler plans as if there were no quota
         at, by = own, "our estimate" if own else ""
     else:
         at, by = (planned, "Slurm's plan") if planned else (own, "our estimate" if own else "")
     if at is None:
-        return Start(None, "", "not known", ("a job that runs, or one ahead, has no end that could be foreseen",))
-    sure, because = how_sure(look, ahead, by, kind)
+        return Start(None, "", "not known", (_too_deep(plan) or _ENDLESS,))
+    sure, because = how_sure(look, plan.ahead(), by, kind)
     return Start(max(at, look.now), by, sure, because)
 
 
-def estimate(shape: Shape, look: Look, ahead: Sequence[Ahead], *, begin: datetime | None = None) -> datetime | None:
+def _too_deep(plan: Plan) -> str:
+    if not plan.is_too_deep():
+        return ""
+    return f"{len(in_line(plan.ahead()))} jobs go first, and only {MOST_PLANNED} are planned here"
+
+
+def estimate(shape: Shape, plan: Plan, *, begin: datetime | None = None) -> datetime | None:
     """Return when a job of this shape would start: when its quotas and the nodes have room, after those ahead.
 
     Not before `begin`; None where that can't be told.
     """
+    look = plan.look
     gpu_type = usual_gpu(shape.partition, look.nodes)
     blocking = in_the_way(limits_of(shape, look.rules, gpu_type=gpu_type))
     moments = [room_in(limit) for limit in blocking]
-    if any(each is None for each in moments):
+    if any(each is None for each in moments) or plan.is_too_deep(shape.partition):
         return None
     earliest = max((each for each in moments if each), default=look.now)
-    place = room_after(look, in_line(ahead)).place(shape, earliest=max(earliest, begin or look.now, look.now))
+    place = plan.room(shape.partition).place(shape, earliest=max(earliest, begin or look.now, look.now))
     return place.start if place and place.start < look.now + _FORESEEN else None
 
 
@@ -75,16 +80,6 @@ def begin_of(look: Look) -> datetime | None:
         return look.job.eligible_time
     ends = [each.end_time or _LATE for each in look.rules.running if each.array_job_id == look.job.array_job_id]
     return min(ends, default=None)
-
-
-def room_after(look: Look, ahead: Sequence[Job]) -> Room:
-    """Return the room that is left once those ahead have their places, each the first that it fits."""
-    room = room_of(look.now, look.nodes, look.rules.running, look.reservations)
-    for job in ahead[:_MOST_PLANNED]:
-        shape = shape_of(job, look.asked.get(job.job_id))
-        if place := room.place(shape):
-            room.take(shape, place)
-    return room
 
 
 def room_in(limit: Limit) -> datetime | None:
@@ -141,6 +136,7 @@ def _without_limit(jobs: Iterable[Job], ours: Job) -> int:
     return sum(each.time_limit is None for each in jobs if names & set(each.partition.split(",")))
 
 
+_ENDLESS = "a job that runs, or one ahead, has no end that could be foreseen"
 _NO_PLAN = "Slurm has no plan for it yet: reckoned from the time limits of what runs"
 _NO_PLAN_OF_QUOTAS = "Slurm plans as if there were no quotas: reckoned from the time limits of what runs"
 _UNKNOWN = {

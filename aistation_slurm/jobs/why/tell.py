@@ -13,6 +13,8 @@ from aistation_slurm.jobs.why.reasons import Kind
 from aistation_slurm.slurm.model import Job
 
 _FEW = 3
+_MANY = 100
+"""So many of those ahead are named to a program."""
 _IN_THE_QUEUE = frozenset({Kind.TURN, Kind.NODES, Kind.LIMIT, Kind.NOTHING, Kind.SLURM, Kind.UNKNOWN})
 """What a job waits for while who is ahead of it matters."""
 Line = tuple[str, str]
@@ -73,8 +75,9 @@ def as_json(answer: Answer) -> dict[str, Any]:
         "ahead": [
             {"job_id": each.job.job_id, "user": each.job.user, "priority": each.job.priority, "by": each.by,
              "is_in_line": each.is_in_line}
-            for each in answer.ahead
+            for each in answer.ahead[:_MANY]
         ],
+        "ahead_count": len(answer.ahead),
         "start": {"at": answer.start.at, "by": answer.start.by, "sure": answer.start.sure,
                   "because": list(answer.start.because)},
         "better": [_better(each) for each in answer.better],

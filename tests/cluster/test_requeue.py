@@ -138,6 +138,7 @@ def rig(station, ann, wait_for, mails, engine) -> Iterator[Rig]:
 def test_each_ended_training_is_treated_as_it_deserves_and_once(rig):
     goes_on = rig.submit(f"{SAVES_AND_IS_RESTARTED}exit 75\n")
     broken = rig.submit('save 10\necho "ModuleNotFoundError: No module named timm"\nexit 1\n')
+    not_to_be_requeued = rig.submit("save 10\nexit 75\n", "--no-requeue")
     untagged = rig.submit("exit 75\n", resume=None)
     cancelled = rig.submit("save 10\nsleep 300\n")
     fine = rig.submit("save 10\n")
@@ -148,7 +149,7 @@ def test_each_ended_training_is_treated_as_it_deserves_and_once(rig):
     rig.ann.run("scancel", str(cancelled))
     members = {each.array_task: each.job_id for each in rig.station.slurm.read.jobs(with_over=True)
                if each.array_job_id == array}  # fmt: skip
-    rig.until_over(goes_on, broken, untagged, cancelled, fine, *members.values())
+    rig.until_over(goes_on, broken, not_to_be_requeued, untagged, cancelled, fine, *members.values())
 
     assert rig.about(goes_on, rig.duty(dry_run=True).round())[0].startswith("would start job ")
     assert rig.job(goes_on).state is JobState.FAILED
@@ -160,6 +161,10 @@ def test_each_ended_training_is_treated_as_it_deserves_and_once(rig):
     assert again.endswith("(1 of 3)")
     (stopped,) = rig.about(broken, lines)
     assert "is not started again: a Python module is missing" in stopped
+    (refused,) = rig.about(not_to_be_requeued, lines)
+    assert "is not started again: its program ended with code 75" in refused
+    assert "; Slurm did not take it back: " in refused
+    assert len(rig.told(not_to_be_requeued)) == 1
     assert rig.about(members["2"], lines)
     assert not any(rig.about(each, lines) for each in (untagged, cancelled, fine, members["1"], members["3"]))
     rig.wait_for(lambda: rig.job(goes_on).state.is_success and rig.job(members["2"]).state.is_success, within=40)
@@ -179,6 +184,11 @@ def test_each_ended_training_is_treated_as_it_deserves_and_once(rig):
     assert rig.duty().round() == []
     assert rig.told(broken) == [mail]
     assert [each.action for each in memory.resumed(rig.engine, job_id=goes_on)] == ["restart"]
+    shown = rig.ann.told(sys.executable, "-m", "aistation_slurm", "fault", "judge", str(broken))
+    assert shown.stdout.splitlines()[1:] == [
+        "  ModuleNotFoundError: No module named timm",
+        "another try would end the same",
+    ]
 
 
 def at_once(duties: list[Requeue]) -> list[str]:

@@ -111,6 +111,11 @@ class Restart:
     """A node that two of its runs in a row broke on."""
 
     @property
+    def why(self) -> str:
+        """The judge's sentence, and the how many-th start it is."""
+        return f"{self.ended.verdict.why} ({self.number} of {self.of})"
+
+    @property
     def lift(self) -> bool:
         """True where it need not wait Slurm's two minutes: it gets on, or others took its place."""
         return self.progressed or self.ended.job.state is JobState.PREEMPTED
@@ -119,7 +124,7 @@ class Restart:
         step = self.ended.sight.step
         place = "" if step is None else f" from step {step}"
         without = f", and no more on {self.exclude}, where it broke twice" if self.exclude else ""
-        return f"start {self.ended} again{place}: {self.ended.verdict.why} ({self.number} of {self.of}){without}"
+        return f"start {self.ended} again{place}: {self.why}{without}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ def look(what: dict[str, Any], *, with_log: bool) -> dict[str, Any]:
         if seen["folder"]:
             seen.update(_saved(Path(what["folder"])))
         if with_log and what["log"]:
-            os.stat(what["log"])
+            os.close(os.open(what["log"], os.O_RDONLY | os.O_NONBLOCK))  # a log that may not be read is no empty one
             seen["log"] = last_run(read_tail(Path(what["log"])))
     except FileNotFoundError as error:
         if str(error.filename) == what["work_dir"]:  # its file system may not be here

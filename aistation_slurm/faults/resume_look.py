@@ -6,16 +6,20 @@ names only: what a log says could be another's secret, behind a link that the us
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
+import select
+import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from aistation_slurm.faults import resume_eyes
 from aistation_slurm.faults.resume import Ended, Sight
@@ -27,6 +31,8 @@ from aistation_slurm.slurm.model import Job
 LOOK_SECONDS = 30.0
 """A file system that hangs costs one user's jobs one round, and nobody else more than this."""
 AT_ONCE = 25
+MOST = 16 << 20
+"""Bytes of an answer about so many jobs, each with the end of its log, and to spare."""
 _NOBODY_LOOKED = "it was not looked at"
 
 
@@ -86,16 +92,43 @@ def _ask(asked: list[dict[str, str]], account: pwd.struct_passwd, *, with_log: b
         who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
     argv = (sys.executable, "-I", str(Path(resume_eyes.__file__)), *(["--with-log"] if with_log else []))
     try:
-        done = subprocess.run(
-            argv, input=json.dumps(asked).encode(), capture_output=True, timeout=LOOK_SECONDS, check=False, cwd="/",
+        process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", bufsize=0,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}, start_new_session=True, **who,
         )  # fmt: skip
-        said = json.loads(done.stdout)
-    except subprocess.TimeoutExpired:
+        said = json.loads(_talk(process, json.dumps(asked).encode()))
+    except TimeoutError:
         return f"its folder did not answer within {LOOK_SECONDS:g} s"
     except (OSError, ValueError) as error:
         return f"nobody could look at it as {account.pw_name}: {error}"
     return said if isinstance(said, dict) else "what was seen can't be read"
+
+
+def _talk(process: subprocess.Popen[bytes], question: bytes) -> bytes:
+    """Return what the child answers; one that hangs on a dead file system is left behind, and not waited for.
+
+    Raises:
+        TimeoutError: it did not answer in time.
+        ValueError: it said more than any answer has.
+    """
+    give_up, answer = time.monotonic() + LOOK_SECONDS, bytearray()
+    stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+    try:
+        with contextlib.suppress(BrokenPipeError), stdin:
+            stdin.write(question)
+        while select.select([stdout], [], [], max(0.0, give_up - time.monotonic()))[0]:
+            if not (piece := os.read(stdout.fileno(), 1 << 16)):
+                return bytes(answer)
+            answer += piece
+            if len(answer) > MOST:
+                raise ValueError("the answer is too long")
+        raise TimeoutError
+    finally:
+        stdout.close()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2)
 
 
 def _sight(job: Job, raw: Any) -> Sight:

@@ -125,7 +125,7 @@ def claim(engine: Engine, step: Restart | Stop, now: datetime) -> bool:
     values: dict[str, object] = {
         "name": ended.job.name[:1024], "user": ended.job.user, "nodes": ended.job.nodes[:4096],
         "action": "restart" if isinstance(step, Restart) else "stop", "whose": ended.verdict.whose,
-        "rule": ended.verdict.rule, "why": str(step)[:1024], "step": ended.sight.step, "progressed": step.progressed,
+        "rule": ended.verdict.rule, "why": step.why[:1024], "step": ended.sight.step, "progressed": step.progressed,
         "decided_at": now, "done_at": None, "told_at": None, "note": "",
     }  # fmt: skip
     run = {"job_id": ended.job.job_id, "submission": ended.tag.submission, "restart_count": ended.job.restart_count}

@@ -138,6 +138,7 @@ def rig(station, ann, wait_for, mails, engine) -> Iterator[Rig]:
 def test_each_ended_training_is_treated_as_it_deserves_and_once(rig):
     goes_on = rig.submit(f"{SAVES_AND_IS_RESTARTED}exit 75\n")
     broken = rig.submit('save 10\necho "ModuleNotFoundError: No module named timm"\nexit 1\n')
+    not_to_be_requeued = rig.submit("save 10\nexit 75\n", "--no-requeue")
     untagged = rig.submit("exit 75\n", resume=None)
     cancelled = rig.submit("save 10\nsleep 300\n")
     fine = rig.submit("save 10\n")
@@ -148,8 +149,10 @@ def test_each_ended_training_is_treated_as_it_deserves_and_once(rig):
     rig.ann.run("scancel", str(cancelled))
     members = {each.array_task: each.job_id for each in rig.station.slurm.read.jobs(with_over=True)
                if each.array_job_id == array}  # fmt: skip
-    rig.until_over(goes_on, broken, untagged, cancelled, fine, *members.values())
+    rig.until_over(goes_on, broken, not_to_be_requeued, untagged, cancelled, fine, *members.values())
 
+    with hidden(rig.ann.folder):
+        assert rig.about(goes_on) == [f"leave job {goes_on} t of ann: there is no {rig.ann.folder} on this machine"]
     assert rig.about(goes_on, rig.duty(dry_run=True).round())[0].startswith("would start job ")
     assert rig.job(goes_on).state is JobState.FAILED
     duties = [rig.duty() for _ in range(4)]  # the daemon's, and three that cron has started at once
@@ -160,6 +163,10 @@ def test_each_ended_training_is_treated_as_it_deserves_and_once(rig):
     assert again.endswith("(1 of 3)")
     (stopped,) = rig.about(broken, lines)
     assert "is not started again: a Python module is missing" in stopped
+    (refused,) = rig.about(not_to_be_requeued, lines)
+    assert "is not started again: its program ended with code 75" in refused
+    assert "; Slurm did not take it back: " in refused
+    assert len(rig.told(not_to_be_requeued)) == 1
     assert rig.about(members["2"], lines)
     assert not any(rig.about(each, lines) for each in (untagged, cancelled, fine, members["1"], members["3"]))
     rig.wait_for(lambda: rig.job(goes_on).state.is_success and rig.job(members["2"]).state.is_success, within=40)
@@ -179,6 +186,21 @@ def test_each_ended_training_is_treated_as_it_deserves_and_once(rig):
     assert rig.duty().round() == []
     assert rig.told(broken) == [mail]
     assert [each.action for each in memory.resumed(rig.engine, job_id=goes_on)] == ["restart"]
+    shown = rig.ann.told(sys.executable, "-m", "aistation_slurm", "fault", "judge", str(broken))
+    assert shown.stdout.splitlines()[1:] == [
+        "  ModuleNotFoundError: No module named timm",
+        "another try would end the same",
+    ]
+
+
+@contextlib.contextmanager
+def hidden(folder: Path) -> Iterator[None]:
+    """As on a machine that does not have the folder's file system."""
+    elsewhere = folder.rename(folder.with_name(f"{folder.name}-elsewhere"))
+    try:
+        yield
+    finally:
+        elsewhere.rename(folder)
 
 
 def at_once(duties: list[Requeue]) -> list[str]:
@@ -198,22 +220,33 @@ def at_once(duties: list[Requeue]) -> list[str]:
     return said
 
 
-def test_a_training_that_comes_no_further_twice_stops_and_its_owner_is_told_once(rig):
-    job_id = rig.submit('[ "$SLURM_RESTART_COUNT" ] || save 10\nexit 75\n', resume=9)
-    rig.until_over(job_id)
-    assert "again from step 10" in rig.about(job_id)[0]
-    rig.wait_for(lambda: rig.job(job_id).restart_count == 1, within=20)
-    rig.until_over(job_id)
-    assert "again from step 10" in rig.about(job_id)[0]
-    assert rig.job(job_id).state is JobState.PENDING  # it came no further, and has to wait as Slurm wants it to
-    rig.station.slurm.write.update_job(job_id, start_now=True)
+def test_a_training_that_comes_no_further_stops_and_one_that_breaks_on_a_node_is_kept_from_it(rig):
+    stuck = rig.submit('[ "$SLURM_RESTART_COUNT" ] || save 10\nexit 75\n', resume=9)
+    breaks = '[ "$SLURM_RESTART_COUNT" = 2 ] && exit 0\nsave 10\nkill -BUS $$\n'
+    unlucky = rig.submit(breaks, "--exclude=v100-02", resume=9)
+    _, first = rig.until_over(stuck, unlucky)
+    lines = rig.duty().round()
+    assert "again from step 10" in rig.about(stuck, lines)[0]
+    assert "again from step 10: a file that it had mapped went away" in rig.about(unlucky, lines)[0]
+    rig.wait_for(lambda: {rig.job(each).restart_count for each in (stuck, unlucky)} == {1}, within=20)
 
-    rig.until_over(job_id)
-    (line,) = rig.about(job_id)
+    rig.until_over(stuck, unlucky)
+    lines = rig.duty().round()
+    assert "again from step 10" in rig.about(stuck, lines)[0]
+    assert rig.job(stuck).state is JobState.PENDING  # it came no further, and has to wait as Slurm wants it to
+    rig.station.slurm.write.update_job(stuck, start_now=True)
+    assert f"and no more on {first.nodes}, where it broke twice" in rig.about(unlucky, lines)[0]
+    told = rig.station.exec(["scontrol", "-o", "show", "job", str(unlucky)]).stdout
+    assert set(expand(re.search(r"ExcNodeList=(\S+)", told)[1])) == {"v100-02", first.nodes}
+
+    rig.until_over(stuck)
+    (line,) = rig.about(stuck)
     assert "it came no further than the run before, twice in a row" in line
-    assert rig.about(job_id) == []
-    assert rig.job(job_id).restart_count == 2
-    assert len(rig.told(job_id)) == 1
+    assert rig.about(stuck) == []
+    assert rig.job(stuck).restart_count == 2
+    assert len(rig.told(stuck)) == 1
+    rig.wait_for(lambda: rig.job(unlucky).state.is_success, within=40)
+    assert rig.job(unlucky).nodes != first.nodes
 
 
 def test_a_job_whose_place_an_emergency_took_for_good_goes_on(rig):
@@ -243,34 +276,6 @@ def preempting_by(station: Any, mode: str) -> Iterator[None]:
             except BaseException:
                 station.exec(["sacctmgr", "-i", "modify", "qos", "normal", "set", "PreemptMode=requeue"])
                 raise
-
-
-def test_a_job_that_broke_twice_on_a_node_is_kept_from_it(rig):
-    job_id = rig.submit(
-        '[ "$SLURM_RESTART_COUNT" = 2 ] && exit 0\nsave 10\nkill -BUS $$\n', "--exclude=v100-02", resume=9
-    )
-    (first,) = rig.until_over(job_id)
-    assert rig.about(job_id)
-    rig.wait_for(lambda: rig.job(job_id).restart_count == 1, within=20)
-    rig.until_over(job_id)
-    assert f"and no more on {first.nodes}, where it broke twice" in rig.about(job_id)[0]
-    told = rig.station.exec(["scontrol", "-o", "show", "job", str(job_id)]).stdout
-    assert set(expand(re.search(r"ExcNodeList=(\S+)", told)[1])) == {"v100-02", first.nodes}
-    rig.wait_for(lambda: rig.job(job_id).state.is_success, within=40)
-    assert rig.job(job_id).nodes != first.nodes
-
-
-def test_a_folder_that_can_not_be_seen_is_left_alone(rig):
-    job_id = rig.submit("save 10\nexit 75\n")
-    rig.until_over(job_id)
-    hidden = rig.ann.folder.with_name("ann-elsewhere")
-    rig.ann.folder.rename(hidden)
-    try:
-        (line,) = rig.about(job_id)
-    finally:
-        hidden.rename(rig.ann.folder)
-    assert line == f"leave job {job_id} t of ann: there is no {rig.ann.folder} on this machine"
-    assert rig.told(job_id) == []
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ _RANK = re.compile(
     r"|\[\d{1,6},\d{1,6}\](?:<std(?:err|out)>)?: ?|\([A-Za-z_.]{1,60} pid=[^)]{1,80}\) ?"  # mpirun, Ray
     r")"
 )
+_FRAME = re.compile(r'  File "[^"]{1,380}", line \d')
 _UNKNOWN = Verdict("unknown", "no-rule", "nothing in the table fits", retry=False)
 
 
@@ -46,9 +47,14 @@ def judge(ending: Ending, table: Sequence[Rule]) -> Verdict:
 def _by_log(tail: str, rules: Sequence[Rule]) -> Iterator[tuple[Rule, int, str]]:
     """Yield for each line the first rule that knows it, with the line and its number."""
     patterns = [(rule, rule.log) for rule in rules if rule.log is not None]
+    is_source = False
     for number, raw in enumerate(tail.splitlines()[-MOST_LINES:]):
         line = bare_line(raw)
-        found = next((rule for rule, pattern in patterns if pattern.search(line)), None)
+        is_frame = bool(_FRAME.match(line))
+        found = None
+        if not (is_frame or is_source):
+            found = next((rule for rule, pattern in patterns if pattern.search(line)), None)
+        is_source = is_frame  # what stands below a frame is a line of the program, whatever errors it names
         if found is not None:
             yield found, number, line
 

@@ -94,6 +94,8 @@ class Policy:
     over_quota: bool = False
     """True where emergency jobs are let over all quotas."""
     teams: Mapping[str, Team] = field(default_factory=dict)
+    is_asked: bool = False
+    """True where it was not compiled: Slurm was asked, and told of no quotas."""
 
     @property
     def depends_on_team(self) -> bool:

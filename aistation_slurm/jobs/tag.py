@@ -6,6 +6,8 @@ import re
 import secrets
 from dataclasses import dataclass
 
+DEFAULT_RESUME = 5
+"""How often `--auto-resume` lets a training be started again where it doesn't say."""
 _TAG = re.compile(r"(?:^|\s)aistation:(?P<pairs>[A-Za-z0-9_.=,-]+)")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 

@@ -21,6 +21,7 @@ from aistation_slurm.checkpoint import (
     DoubleStartError,
     ReplacedError,
     Run,
+    newest_step,
 )
 
 
@@ -393,3 +394,30 @@ def test_a_run_that_is_replaced_right_after_its_claim_reads_its_own(folder: Path
     assert first.claimed is not None
     assert first.latest() is None  # its folder went with the first save of the newer run
     assert read(Checkpoints(folder, run=a_run(9)).latest()) == b"twenty"
+
+
+def test_who_looks_on_sees_the_newest_step_and_leaves_no_trace(folder: Path) -> None:
+    assert newest_step(folder) is None
+    run = Checkpoints(folder, run=a_run())
+    run.claim()
+    assert newest_step(folder) is None
+    run.save(10, b"x")
+    run.save(1_000_000, b"x")
+    before = sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*"))
+    assert newest_step(folder) == 1_000_000
+    assert sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*")) == before
+
+
+def test_the_newest_step_is_the_lineage_s(folder: Path) -> None:
+    zombie = Checkpoints(folder, run=a_run())
+    zombie.save(10, b"x")
+    Checkpoints(folder, run=a_run(1)).claim()
+    save_behind_the_fence(zombie, 90, b"late")
+    assert newest_step(folder) == 10
+
+
+def test_a_folder_that_can_not_be_looked_into_is_not_taken_for_an_empty_one(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "claims").write_text("")
+    with pytest.raises(CheckpointError, match="can't be looked into"):
+        newest_step(folder)

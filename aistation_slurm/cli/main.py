@@ -19,7 +19,7 @@ NOUNS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "Look at the Slurm that is here, and say what hinders us; changes nothing."),
     "cluster": ("cluster", "Check, plan and apply the cluster file."),
     "job": ("job", "Submit, list, watch and cancel trainings."),
-    "template": ("template", "List and show the training templates."),
+    "template": ("template", "List, show and check the training templates."),
     "checkpoint": ("checkpoint", "List and verify a training's checkpoints."),
     "emergency": ("emergency", "Who may submit emergency jobs, which there are, and which goes first."),
     "storage": ("storage", "Who has stored how much; plan and set storage quotas."),

@@ -85,10 +85,18 @@ class Catalogue:
             RequestError: there is none.
             RenderError: its front matter is missing or wrong.
         """
+        return read_template(self.file(name))
+
+    def file(self, name: str) -> Path:
+        """Return the file of the template of this name.
+
+        Raises:
+            RequestError: there is none.
+        """
         for folder in self.folders if _NAME.fullmatch(name) else ():
             path = folder / FOLDER / f"{name}{SUFFIX}"
             if os.path.isfile(path):
-                return read_template(path)
+                return path
         names = self.names()
         hint = _close(name, names) or f"there are: {', '.join(names)}"
         raise RequestError(f"no template called {name!r}", hint=hint)

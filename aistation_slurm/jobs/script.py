@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from jinja2 import Environment, TemplateError, TemplateNotFound, TemplateSyntaxError
+from jinja2 import Environment, TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
 
 from aistation_slurm.errors import RenderError, RequestError
 from aistation_slurm.jobs.catalogue import FOLDER, SUFFIX, Catalogue, Template
@@ -41,7 +41,7 @@ def render_script(request: TrainingRequest, catalogue: Catalogue) -> str:
     try:
         return environment.get_template(f"{FOLDER}/{request.template}{SUFFIX}").render(**context(request, template))
     except TemplateError as error:
-        raise RenderError(f"it can't be rendered: {_said(error)}", where=where(error, template.path)) from error
+        raise RenderError(f"it can't be rendered: {said(error)}", where=where(error, template.path)) from error
 
 
 def script_environment(*folders: Path) -> Environment:
@@ -50,7 +50,7 @@ def script_environment(*folders: Path) -> Environment:
     Two filters quote for where a value stands: `|words` makes the words of a command line from a list, `|option` the
     value of a `#SBATCH` line.
     """
-    environment = templates(*folders, finalize=shell_word)
+    environment = templates(*folders, finalize=_printed)
     environment.filters["option"] = _option
     environment.filters["words"] = _words
     return environment
@@ -58,6 +58,7 @@ def script_environment(*folders: Path) -> Environment:
 
 def context(request: TrainingRequest, template: Template) -> dict[str, object]:
     """Return what a template may use (docs/templates.md); each value is quoted where it is put into the script."""
+    _raise_if_an_option(python=request.python, image=request.image)
     values = template.values({**_shape(request, template), **request.settings})
     gpus, notice = _number(values, "gpus_per_node"), _number(values, "notice") or _NOTICE
     cpus_per_gpu = _number(values, "cpus_per_gpu") or request.cpus_per_gpu
@@ -70,7 +71,7 @@ def context(request: TrainingRequest, template: Template) -> dict[str, object]:
         "checkpoint_dir": request.checkpoint_dir and request.checkpoint_dir.absolute(),
         "datasets": _datasets(request.datasets),
         "exports": _exports(request.exports),
-        "mounts": tuple(dict.fromkeys((request.script.parent, *request.datasets.values()))),
+        "mounts": tuple(dict.fromkeys(each.absolute() for each in (request.script.parent, *request.datasets.values()))),
         "mail": ",".join(request.mail),
         "ranks_per_node": max(1, gpus),
         "cpus_per_node": cpus_per_gpu and cpus_per_gpu * max(1, gpus),
@@ -93,7 +94,8 @@ def where(error: TemplateError, path: Path) -> str:
     return f"{path}:{line}" if line else str(path)
 
 
-def _said(error: TemplateError) -> str:
+def said(error: TemplateError) -> str:
+    """Return what is wrong with a template, in words."""
     return f"there is no template {error.name!r}" if isinstance(error, TemplateNotFound) else str(error)
 
 
@@ -112,6 +114,13 @@ def _shape(request: TrainingRequest, template: Template) -> dict[str, object]:
                 hint="leave it out, or take another template: `aistation template list`",
             )
     return {name: value for name, value in asked.items() if name in template.parameters}
+
+
+def _raise_if_an_option(**words: str | None) -> None:
+    """Refuse what would be taken for an option of the command that it is handed to."""
+    for name, word in words.items():
+        if word and word.startswith("-"):
+            raise RequestError(f"{word!r} begins with a dash", where=f"--{name}", hint="write ./ in front of a file")
 
 
 def _number(values: Mapping[str, Value], name: str) -> int:
@@ -139,6 +148,13 @@ def _command(request: TrainingRequest) -> tuple[object, ...]:
     if request.script.suffix != ".py" and os.access(request.script, os.X_OK):
         return (request.script, *request.args)
     return (request.python, request.script, *request.args)
+
+
+def _printed(value: object) -> str:
+    """Return one word; what was not asked for has none, and `None` is nobody's wish."""
+    if value is None:
+        raise UndefinedError("what was not asked for is printed: ask {% if ... %} first, or give it a default")
+    return shell_word(value)
 
 
 def _words(values: Iterable[object]) -> Raw:

@@ -177,7 +177,7 @@ def test_a_run_that_slurm_starts_twice_is_requeued_instead(lab):
     lab.wait_for((lab.ann.folder / f"t-{job_id}" / "started-0").exists, within=20)
 
     second = lab.ann.run("scontrol", "write", "batch_script", str(job_id), "-")
-    environ = (f"SLURM_JOB_ID={job_id}", "SLURM_JOB_NODELIST=elsewhere")
+    environ = (f"SLURM_JOB_ID={job_id}", "SLURM_JOB_NAME=t", "SLURM_JOB_NODELIST=elsewhere")
     done = lab.station.exec(["env", *environ, "bash", "-c", second], user="ann", cwd=lab.ann.folder)
 
     assert "was started twice; requeued" in done.stdout

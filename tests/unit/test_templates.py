@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from aistation_slurm.errors import RenderError, RequestError, UnprintableError
+from aistation_slurm.errors import RenderError, RequestError
 from aistation_slurm.jobs.catalogue import Catalogue, open_catalogue, read_template
 from aistation_slurm.jobs.parameter import Parameter
 from aistation_slurm.jobs.request import TrainingRequest, read_request
 from aistation_slurm.jobs.script import render_script
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "train"
+OURS = {"accelerate", "deepspeed", "notebook-as-batch", "plain", "pytorch-ddp", "single-gpu"}
 CASES = sorted(path.name for path in GOLDEN.iterdir())
 
 
@@ -46,6 +46,19 @@ def test_bash_can_read_the_script(case: str) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+def test_shellcheck_has_nothing_to_say_of_any_script() -> None:
+    """But for SC2317, functions that `bash -c` calls look unused; SC2016, single quotes are meant."""
+    scripts = [GOLDEN / case / "expected.sbatch" for case in CASES]
+    done = subprocess.run(
+        ["shellcheck", "--shell=bash", "--exclude=SC2317,SC2016", "--format=gcc", *scripts],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == ""
+
+
 def test_the_scripts_of_an_awkward_request_hand_over_exactly_what_was_asked_for() -> None:
     """Run the script with stand-ins for Slurm's commands, and look at what Python is given."""
     wanted = json.loads((GOLDEN / "awkward" / "request.json").read_text())
@@ -62,34 +75,6 @@ def handed_over(request: TrainingRequest) -> list[str]:
     slurm = "export SLURM_NODEID=1 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NTASKS=2 MASTER_ADDR=127.0.0.1\n"
     done = subprocess.run(["bash", "-c", f"{show}{slurm}{run}\non_each_process"], capture_output=True, check=True)
     return done.stdout.decode().split("\0")[:-1]
-
-
-HOSTILE = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" \"'`$()\\#;&|<>\n\r"), max_size=30)
-
-
-@settings(max_examples=60, deadline=None)
-@given(HOSTILE, HOSTILE)
-def test_no_value_is_ever_executed_or_becomes_an_option(argument: str, folder: str) -> None:
-    plain = rendered(settings={"launcher": "srun"}, args=["x"], checkpoint_dir="/data/x")
-    try:
-        request = read_request(
-            {
-                "script": "/data/ann/train.py",
-                "nodes": 2,
-                "args": [argument],
-                "checkpoint_dir": f"/data/{folder}",
-                "settings": {"launcher": "srun"},
-            }
-        )
-        script = render_script(request, open_catalogue())
-    except (RequestError, UnprintableError):
-        assert "\n" in argument + folder or "\r" in argument + folder
-        return
-    assert len(script.splitlines()) == len(plain.splitlines())
-    assert [line for line in script.splitlines() if line.startswith("#SBATCH")] == [
-        line for line in plain.splitlines() if line.startswith("#SBATCH")
-    ]
-    assert handed_over(request) == ["/data/ann/train.py", argument]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +100,7 @@ def test_what_would_end_its_line_is_refused(wanted: dict[str, object]) -> None:
 
 def test_every_template_says_what_it_is_for() -> None:
     found = list(open_catalogue())
-    assert [each.name for each in found] == ["plain", "pytorch-ddp"]
+    assert {each.name for each in found} >= OURS
     for each in found:
         assert each.title
         assert each.what_for.endswith(".")
@@ -128,7 +113,7 @@ def test_the_sites_own_template_comes_first(tmp_path: Path) -> None:
     (folder / "plain.sbatch.j2").write_text("{#\ntitle = 'Ours'\nwhat_for = 'us.'\n#}\n#!/bin/bash\nrun {{ script }}\n")
     (folder / "extra.sbatch.j2").write_text("{#\ntitle = 'More'\nwhat_for = 'more.'\n#}\n#!/bin/bash\n")
     catalogue = open_catalogue(tmp_path)
-    assert catalogue.names() == ["extra", "plain", "pytorch-ddp"]
+    assert set(catalogue.names()) >= {"extra", *OURS}
     assert catalogue["plain"].title == "Ours"
     request = TrainingRequest(script=Path("/a b.py"), template="plain")
     assert render_script(request, catalogue) == "#!/bin/bash\nrun '/a b.py'\n"
@@ -240,6 +225,12 @@ def test_a_name_that_the_template_uses_and_nobody_knows_is_an_error(tmp_path: Pa
 def test_a_setting_that_the_template_can_not_take_is_said(settings: dict[str, str], complaint: str) -> None:
     with pytest.raises(RequestError, match=re.escape(complaint)):
         rendered(settings=settings)
+
+
+@pytest.mark.parametrize("option", ["python", "image"])
+def test_what_would_be_taken_for_an_option_of_what_it_is_given_to_is_refused(option: str) -> None:
+    with pytest.raises(RequestError, match=f"--{option}: '-x' begins with a dash"):
+        rendered(**{option: "-x"})
 
 
 def test_the_plain_template_takes_one_node_only() -> None:

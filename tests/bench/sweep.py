@@ -1,9 +1,9 @@
 """A sweep of 1,000 configurations as one array: against 1,000 sbatch, and against submitit's map_array.
 
 All three are run by the same user on the same one-machine cluster, in turn, each from its command to its end: our
-own, a loop of sbatch in bash, and a Python that calls map_array (left out where submitit is not installed). The jobs are
-held, so that none runs while another is being measured. slurmctld's own counters say how many submissions it was asked
-for, and how long it worked on them.
+own, a loop of sbatch in bash, and a Python that calls map_array (left out where submitit is not installed). The jobs
+are held, so that none runs while another is being measured. slurmctld's own counters say how many submissions it was
+asked for, and how long it worked on them.
 
 With --run the members then run for real: some fail at first, some are cancelled; only those are started again, and the
 table must show for each member the metric that follows from its parameters.
@@ -162,9 +162,8 @@ def compare(lab: Lab, rounds: int) -> bool:
         print(f"{line(name, times)}  {asked[name].count} submissions, {asked[name].time * 1000:.1f} ms in slurmctld")
     ours = statistics.median(taken[OURS])
     times = statistics.median(taken[LOOP]) / ours
-    print(
-        f"{times:.1f} times as quick as {lab.members} sbatch (aim {TIMES}), {ratio(asked)} times less work for slurmctld"
-    )
+    less = ratio(asked)
+    print(f"{times:.1f} times as quick as {lab.members} sbatch (aim {TIMES}), {less} times less work for slurmctld")
     kept = times >= TIMES and asked[OURS].count == 1
     if PEER in taken:
         peer = statistics.median(taken[PEER]) / ours
@@ -198,9 +197,8 @@ def carry_out(lab: Lab) -> bool:
     starts = Counter((lab.folder / "starts").read_text().split())
     wanted = {str(n): 2 if n in fails | hangs else 1 for n in range(lab.members)}
     right += [set(again) == fails | hangs, starts == wanted]
-    print(
-        f"{len(fails)} failed, {len(hangs)} were cancelled, {len(again)} started again; starts by member as they should be: {right[-1]}"
-    )
+    print(f"{len(fails)} failed, {len(hangs)} were cancelled, {len(again)} started again: {again}")
+    print(f"how often each member was started is {'right' if starts == wanted else 'WRONG'}")
     return all(right)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
@@ -39,7 +37,8 @@ def retry(
       aistation job sweep retry 1234 --cancelled
       aistation job sweep retry 1234 --members 3,5-9
     """
-    from aistation_slurm.jobs.sweep.after import dependency
+    from aistation_slurm.cli.job.sweep.start import after_of, say_answers
+    from aistation_slurm.jobs.site import open_site
     from aistation_slurm.jobs.sweep.look import look
     from aistation_slurm.jobs.sweep.retry import to_retry
     from aistation_slurm.jobs.sweep.start import start_again
@@ -55,10 +54,10 @@ def retry(
         say(f"left alone, since nobody knows what became of them: {fold(unknown)} (--members names them)")
     folded = fold(each.member for each in again)
     if again and not dry_run:
-        waits = dependency(after, slurm, here=Path.cwd(), user=getpass.getuser(), now=now)
-        before = len(sweep.arrays)
-        sweep = start_again(slurm, sweep.path, again, after=waits, now=now)
-        arrays = [array.job_id for array in sweep.arrays[before:]]
+        waits = after_of(after, now=now) if after else ""
+        made = start_again(sweep.path, again, open_site(), after=waits, now=now)
+        say_answers(made)
+        arrays = [each.job_id for each in made.arrays]
     else:
         arrays = []
     if as_json:

@@ -107,7 +107,7 @@ class Lab:
 
     def sweep(self, *options: str) -> str:
         """Submit the sweep, and return its id."""
-        words = ("--parsable", "--list", "params.jsonl", "--time", "10", "--cpus-per-gpu", "1", *options)
+        words = ("--parsable", "--list", "params.jsonl", "--time", "10", "-c1", *options)
         return self.run(*SWEEP, *words, "train.sh", "--", "{a}", "{b}").strip()
 
     def rpcs(self) -> Rpcs:

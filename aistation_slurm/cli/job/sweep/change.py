@@ -8,6 +8,7 @@ import click
 
 from aistation_slurm.cli.job.sweep.show import find_here, sweep_argument
 from aistation_slurm.cli.show import json_option, say, show_json
+from aistation_slurm.errors import UsageError
 
 
 @click.command()
@@ -72,21 +73,23 @@ def retry(
 
 
 @click.command()
-@sweep_argument
-@click.argument("at_once", metavar="N", type=click.IntRange(0))
-def limit(sweep_id: str | None, at_once: int) -> None:
+@click.argument("words", metavar="[ID] N", nargs=-1, required=True)
+def limit(words: tuple[str, ...]) -> None:
     """Change how many members of a sweep run at once, N; 0 is no limit. Those that run already go on.
 
     \b
     Examples:
-      aistation job sweep limit 1234 8
+      aistation job sweep limit 8
       aistation job sweep limit 1234 0
     """
     from aistation_slurm.jobs.sweep.change import set_limit
     from aistation_slurm.slurm.connect import connect
 
-    slurm = connect()
-    sweep = find_here(slurm, sweep_id)
+    *named, number = words
+    if len(named) > 1 or not number.isdecimal():
+        raise UsageError(f"{' '.join(words)}: name a sweep, or none, and how many members", hint="limit 1234 8")
+    slurm, at_once = connect(), int(number)
+    sweep = find_here(slurm, named[0] if named else None)
     changed = set_limit(slurm, sweep, at_once)
     so_many = f"at most {at_once} members at once" if at_once else "no limit"
     click.echo(f"sweep {sweep.submission}: {so_many}" if changed else f"sweep {sweep.submission}: no member waits")

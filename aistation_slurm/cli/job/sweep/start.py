@@ -52,6 +52,7 @@ def start(ctx: click.Context, /, dry_run: bool, parsable: bool, as_json: bool, *
     from aistation_slurm.cli.job import submitted
     from aistation_slurm.cli.job.ordering import order_from
     from aistation_slurm.jobs.site import open_site
+    from aistation_slurm.jobs.sweep.arguments import for_script
     from aistation_slurm.jobs.sweep.start import start as hand_in
 
     found: Split = ctx.meta[SPLIT]
@@ -59,6 +60,7 @@ def start(ctx: click.Context, /, dry_run: bool, parsable: bool, as_json: bool, *
     for name in ("script", "args"):
         given.pop(name)
     members, source = _members(**{name: ours[name] for name in (*_WAYS, "draw", "seed")})
+    for_script(found.args, members)  # before anybody is asked: a slip of the pen is the most likely one
     if given.get("template") is None and not (found.script or "").endswith((".py", ".yaml", ".yml")):
         given["template"] = "plain"
     site, now = open_site(), datetime.now(UTC)

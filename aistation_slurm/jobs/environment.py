@@ -54,6 +54,7 @@ _BEGINNINGS_OF_A_JOB: tuple[str, ...] = (
     "AISTATION_CHECKPOINT_",
     "AISTATION_DATASET",
     "AISTATION_PARAM",
+    "AISTATION_SWEEP_",
     "TORCHELASTIC_",
     "PMI_",  # an MPI process would look for the enclosing job's server
     "PMI2_",

@@ -79,6 +79,7 @@ def context(request: TrainingRequest, template: Template) -> dict[str, object]:
         "may_lose_nodes": _number(values, "nodes") > 1,
         "notice": notice,
         "grace": max(1, notice - _LEFT_FOR_REQUEUE),
+        "sweep": None,  # jobs.sweep puts its own there
     }
 
 

@@ -28,7 +28,7 @@ esac
 echo '{"step": 1, "total": 1, "time": 1.0, "metrics": {"loss": '"$(($1 * $1 - 10 * $2))"'}}' >>"$AISTATION_RUN_DIR/progress.jsonl"
 """  # noqa: E501
 HOSTILE = ("$(touch owned) 'a\"b'\n#SBATCH --hold", "plain")
-ARGS = ("--name", "s", "--time", "5", "--cpus-per-gpu", "1", "train.sh", "--", "{a}", "{b}")
+ARGS = ("--name", "s", "--time", "5", "-c1", "train.sh", "--", "{a}", "{b}")
 
 
 @dataclass(frozen=True)

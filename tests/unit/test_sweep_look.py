@@ -162,6 +162,12 @@ def test_a_member_that_was_started_again_shows_its_earlier_report_until_a_new_on
     assert [(each.number, each.metrics) for each in table.members[:2]] == [(3, {"loss": 0.3}), (1, {"loss": 1.0})]
 
 
+def test_a_training_that_reports_nothing_shows_what_its_log_says(sweep):
+    sweep.log(FIRST, 2).write_text("aistation: run 0 of job 91 on v100-01 at 1.000\n{'loss': 0.25, 'epoch': 1.0}\n")
+    table = table_of(sweep, attempts(sweep, records([FIRST], [a_job("[0-5]", JobState.RUNNING)])))
+    assert (table.best.number, table.best.metrics["loss"]) == (2, 0.25)
+
+
 def test_nobody_is_best_before_somebody_has_reported(sweep):
     table = table_of(sweep, attempts(sweep, {}))
     assert (table.best, table.by, [each.number for each in table.members]) == (None, "", list(range(6)))

@@ -14,7 +14,8 @@ from aistation_slurm.jobs.tag import DEFAULT_RESUME
 if TYPE_CHECKING:
     from aistation_slurm.cli.job.ordering import Asked
 
-_SPLIT = "aistation.job.submit"
+SPLIT = "aistation.job.submit"
+"""Where the sorted command line stands in the context."""
 _RESUME = "--auto-resume"
 
 
@@ -25,9 +26,9 @@ class SubmitCommand(click.Command):
         """Sort whose each word is, and let click read ours."""
         own = self.own_options(ctx)
         found = split(args, own, defaults={_RESUME: f"{DEFAULT_RESUME}"})
-        ctx.meta[_SPLIT] = found
+        ctx.meta[SPLIT] = found
         if not found.is_parted and (bad := looks_like_ours(found.args, own)):
-            ctx.meta[f"{_SPLIT}.taken"] = f"{', '.join(bad)}: stands behind {found.script}, and so is its own argument"
+            ctx.meta[f"{SPLIT}.taken"] = f"{', '.join(bad)}: stands behind {found.script}, and so is its own argument"
         script = [] if found.script is None else [found.script]
         return super().parse_args(ctx, [*found.ours, "--", *script, *found.args])
 
@@ -109,10 +110,10 @@ def submit(ctx: click.Context, /, dry_run: bool, wait: bool, parsable: bool, as_
     from aistation_slurm.jobs.site import open_site
     from aistation_slurm.jobs.submit import submit as hand_in
 
-    found: Split = ctx.meta[_SPLIT]
+    found: Split = ctx.meta[SPLIT]
     for name in ("script", "args"):
         given.pop(name)
-    if said := ctx.meta.get(f"{_SPLIT}.taken"):
+    if said := ctx.meta.get(f"{SPLIT}.taken"):
         say(f"note: {said}")
     site = open_site()
     asked: Asked = order_from(found, given, site, folder=Path.cwd(), make_folders=not dry_run)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aistation_slurm.errors import RequestError
 from aistation_slurm.jobs.sweep.find import find_path_of
 from aistation_slurm.jobs.sweep.folder import Sweep, read_sweep
 from aistation_slurm.jobs.sweep.look import Attempt, look
 from aistation_slurm.jobs.sweep.tasks import counted
-from aistation_slurm.slurm.connect import Slurm
+
+if TYPE_CHECKING:
+    from aistation_slurm.slurm.connect import Slurm
 
 KINDS = {"ok": "afterok", "any": "afterany", "notok": "afternotok", "corr": "aftercorr"}
 

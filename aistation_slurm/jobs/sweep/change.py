@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from aistation_slurm.jobs.sweep.folder import Sweep, locked, save
 from aistation_slurm.jobs.sweep.tasks import is_cut, unfold
-from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.model import Job
+
+if TYPE_CHECKING:
+    from aistation_slurm.slurm.connect import Slurm
 
 
 def set_limit(slurm: Slurm, sweep: Sweep, at_once: int) -> bool:

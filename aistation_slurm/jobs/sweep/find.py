@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aistation_slurm.errors import RequestError, SlurmError
 from aistation_slurm.jobs.sweep.folder import FILE, Sweep, folder_of, read_sweep, sweeps_in
 from aistation_slurm.jobs.tag import is_submission, read_tag
-from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.model import Job
+
+if TYPE_CHECKING:
+    from aistation_slurm.slurm.connect import Slurm
 
 RECENT = timedelta(days=7)
 

@@ -60,11 +60,14 @@ class Sweep:
     count: int
     """How many members there are."""
     args: tuple[str, ...] = ()
-    script: str = ""
     template: str = ""
     at_once: int | None = None
     options: tuple[str, ...] = ()
     """What else sbatch was given."""
+    comment: str = ""
+    """The user's own."""
+    resume: int | None = None
+    """How often a member may be started again by itself; None where nobody said."""
     source: Mapping[str, object] = field(default_factory=dict)
     """How the members came about: the grid, the file, the seed."""
     request: Mapping[str, object] = field(default_factory=dict)

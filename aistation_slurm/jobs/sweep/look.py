@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aistation_slurm.errors import SlurmError
 from aistation_slurm.jobs.sweep.folder import Array, Sweep
 from aistation_slurm.jobs.sweep.tasks import is_cut, unfold
-from aistation_slurm.slurm.connect import Slurm
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.slurm.states import JobState
+
+if TYPE_CHECKING:
+    from aistation_slurm.slurm.connect import Slurm
 
 _TAIL = 4096
 _ENDED = re.compile(r"^aistation: run \d+ of job \d+ ended with code (\d+) at ", re.MULTILINE)

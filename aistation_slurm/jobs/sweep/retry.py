@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from aistation_slurm.errors import RequestError
-from aistation_slurm.jobs.sweep.look import Attempt
 from aistation_slurm.jobs.sweep.tasks import fold
 from aistation_slurm.slurm.states import JobState
+
+if TYPE_CHECKING:
+    from aistation_slurm.jobs.sweep.look import Attempt
 
 
 def to_retry(

@@ -1,107 +1,130 @@
-"""From a request and its members to arrays of jobs: one, or as many as MaxArraySize makes of it."""
+"""From an order and its members to arrays of jobs: one, or as many as MaxArraySize makes of it.
+
+Read on the way of every sweep, so nothing heavy is imported: what a submission needs, and no reader of Slurm.
+"""
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from aistation_slurm.errors import RequestError, SlurmUnreachable
-from aistation_slurm.jobs.catalogue import Catalogue
-from aistation_slurm.jobs.fit import Adjustment
-from aistation_slurm.jobs.request import TrainingRequest, request_json
-from aistation_slurm.jobs.run_folder import RunFolder, folder_name
-from aistation_slurm.jobs.submit import draft
+from aistation_slurm.errors import RequestError, UsageError
+from aistation_slurm.jobs.passthrough import value_of, without
+from aistation_slurm.jobs.request import TrainingRequest, read_request, request_json
+from aistation_slurm.jobs.submit import Order, Submission, submit
 from aistation_slurm.jobs.sweep.folder import LOG, Array, Sweep, folder_of, locked, with_arrays, write_new
-from aistation_slurm.jobs.sweep.look import Attempt
 from aistation_slurm.jobs.sweep.retry import by_script
 from aistation_slurm.jobs.sweep.script import Part, sweep_script
 from aistation_slurm.jobs.sweep.values import Params
-from aistation_slurm.jobs.tag import Tag, read_tag, with_tag
-from aistation_slurm.slurm.connect import Slurm
+from aistation_slurm.slurm.sbatch import Batch
+
+if TYPE_CHECKING:
+    from aistation_slurm.jobs.catalogue import Catalogue
+    from aistation_slurm.jobs.site import Site
+    from aistation_slurm.jobs.sweep.look import Attempt
 
 USUAL = 1001
 """MaxArraySize unless a site sets it: no task of an array has that number or a higher one."""
-OUTPUT = TrainingRequest.__dataclass_fields__["output"].default
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """A sweep as it was asked for."""
-
-    request: TrainingRequest
-    members: Sequence[Params]
-    work_dir: Path
-    submission: str
-    at_once: int | None = None
-    options: tuple[str, ...] = ()
-    """What else sbatch is given, as `--mem=8G`; no `--array`, no `--dependency`, no `--comment`."""
-    comment: str = ""
-    after: str = ""
-    """What it waits for, as `--dependency` takes it."""
-    source: Mapping[str, object] = field(default_factory=dict)
+_MAX_ARRAY_SIZE = re.compile(r"^MaxArraySize\s*=\s*(\d+)", re.MULTILINE)
+_DEFAULT_OUTPUT = TrainingRequest.__dataclass_fields__["output"].default
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A sweep that can be submitted: its arrays with their scripts, and what was changed to get there."""
+    """A sweep that can be submitted: an order for each of its arrays."""
 
-    order: Order
     sweep: Sweep
+    members: Sequence[Params]
     parts: Sequence[Part]
-    scripts: Sequence[str]
-    adjustments: Sequence[Adjustment]
+    orders: Sequence[Order]
 
 
-def prepare(slurm: Slurm, order: Order, catalogue: Catalogue, *, most: int = USUAL) -> Ready:
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A sweep that Slurm has taken, and what Slurm had to say to each array."""
+
+    sweep: Sweep
+    arrays: Sequence[Submission]
+
+
+def prepare(
+    order: Order,
+    members: Sequence[Params],
+    catalogue: Catalogue,
+    *,
+    at_once: int | None = None,
+    after: str = "",
+    source: Mapping[str, object] | None = None,
+    most: int = USUAL,
+) -> Ready:
     """Return the sweep as it would be submitted, in arrays of at most so many members; nothing is written.
 
+    Args:
+        order: that of one training, as `aistation job submit` would submit it.
+        members: what each of them is given.
+        catalogue: has the order's template.
+        at_once: how many members run at once, at most.
+        after: what it waits for, as `--dependency` takes it.
+        source: how the members came about.
+        most: what an array may hold here.
+
     Raises:
-        RequestError: it can't run, or an argument asks for a parameter that a member lacks.
+        UsageError: the order is none of a template's, or an array of its own.
+        RequestError: an argument asks for a parameter that a member lacks.
     """
-    made = draft(slurm, order.request, catalogue)
-    path = folder_of(order.work_dir, made.request.name, order.submission)
-    output = made.request.output
-    relative = path.relative_to(order.work_dir)
-    request = replace(made.request, output=f"{relative}/{LOG}" if output == OUTPUT else output)
-    parts = [Part(path, first, with_limit(tasks, order.at_once)) for first, tasks in split(len(order.members), most)]
-    scripts = [sweep_script(request, part, order.members, catalogue) for part in parts]
+    if order.request is None:
+        raise UsageError("a sweep is made by a template, not of a batch script", hint="name one: --template plain")
+    if value_of(order.batch.options, "--array", "-a") is not None:
+        raise UsageError("a sweep is an array already", hint="--at-once says how many members run at once")
+    path = folder_of(order.folder, order.request.name, order.submission)
+    request = replace(order.request, output=_output(order, path))
+    waits = ",".join(filter(None, [after, value_of(order.batch.options, "--dependency", "-d")]))
+    options = without(order.batch.options, "--dependency", "-d")
+    parts = [Part(path, first, with_limit(tasks, at_once)) for first, tasks in split(len(members), most)]
     sweep = Sweep(
         path=path,
         submission=order.submission,
         name=request.name,
-        work_dir=order.work_dir,
-        count=len(order.members),
-        args=order.request.args,
-        script=str(request.script),
+        work_dir=order.folder,
+        count=len(members),
+        args=request.args,
         template=request.template,
-        at_once=order.at_once,
-        options=order.options,
-        source=order.source,
+        at_once=at_once,
+        options=options,
+        comment=order.comment,
+        resume=order.resume,
+        source=source or {},
         request=request_json(request),
     )
-    return Ready(order, sweep, parts, scripts, made.adjustments)
+    more = (f"--dependency={waits}",) if waits else ()
+    orders = [
+        _order(sweep, request, sweep_script(request, part, members, catalogue), (*options, *more), order)
+        for part in parts
+    ]
+    return Ready(sweep, members, parts, orders)
 
 
-def start(slurm: Slurm, ready: Ready, *, now: datetime) -> Sweep:
+def start(ready: Ready, site: Site, *, now: datetime) -> Started:
     """Write the sweep's folder, submit its arrays, and return it with them.
 
     Raises:
         RequestError: the folder can't be made.
         SlurmRefused: Slurm did not take it; of several arrays, those before the refused one stand in the folder.
+        NotKnown: nobody answered, and no array was found.
     """
-    write_new(ready.sweep, ready.order.members)
-    for part, script in zip(ready.parts, ready.scripts, strict=True):
-        ready.sweep.script_of(part.first).write_text(script)
+    write_new(ready.sweep, ready.members)
+    for part, order in zip(ready.parts, ready.orders, strict=True):
+        ready.sweep.script_of(part.first).write_text(order.batch.text)
     with locked(ready.sweep.path) as sweep:
-        told = {part.first: part.tasks.partition("%")[0] for part in ready.parts}
-        return _hand_in(slurm, sweep, told, ready.order.comment, after=ready.order.after, now=now)
+        told = [(part.first, part.tasks.partition("%")[0]) for part in ready.parts]
+        return _hand_in(sweep, list(zip(told, ready.orders, strict=True)), site, now=now)
 
 
-def start_again(slurm: Slurm, path: Path, attempts: Sequence[Attempt], *, after: str = "", now: datetime) -> Sweep:
+def start_again(path: Path, attempts: Sequence[Attempt], site: Site, *, after: str = "", now: datetime) -> Started:
     """Submit these members again, each with its own parameters and checkpoints, and return the sweep with them.
 
     Raises:
@@ -112,8 +135,13 @@ def start_again(slurm: Slurm, path: Path, attempts: Sequence[Attempt], *, after:
         latest = {member: arrays[-1] for member, arrays in sweep.arrays_of().items()}
         if any(latest.get(each.member) != each.array for each in attempts):
             raise RequestError("another command has just started members again", where=str(path), hint="look first")
-        firsts = [int(each.stem) for each in path.glob("*.sbatch")]
-        return _hand_in(slurm, sweep, by_script(attempts, firsts), "", after=after, now=now)
+        request, told = read_request(sweep.request), []
+        for first, tasks in by_script(attempts, [int(each.stem) for each in path.glob("*.sbatch")]).items():
+            options = [f"--array={with_limit(tasks, sweep.at_once)}", *sweep.options]
+            options += [f"--dependency={after}"] if after else []
+            text = sweep.script_of(first).read_text()
+            told.append(((first, tasks), _order(sweep, request, text, options)))
+        return _hand_in(sweep, told, site, now=now)
 
 
 def split(count: int, most: int) -> list[tuple[int, str]]:
@@ -126,55 +154,51 @@ def with_limit(tasks: str, at_once: int | None) -> str:
     return f"{tasks}%{at_once}" if at_once else tasks
 
 
-def array_limit(slurm: Slurm) -> int:
-    """Return how many members an array may have here."""
-    text = slurm.read.config().get("MaxArraySize", "")
-    return int(text) if text.isdecimal() and int(text) > 0 else USUAL
+def array_limit(site: Site) -> int:
+    """Return how many members an array may have here, as slurmctld says; what is usual where it doesn't."""
+    found = _MAX_ARRAY_SIZE.search(site.runner.run(("scontrol", "show", "config")).stdout)
+    return max(1, int(found[1])) if found else USUAL
 
 
-def _hand_in(slurm: Slurm, sweep: Sweep, told: Mapping[int, str], comment: str, *, after: str, now: datetime) -> Sweep:
-    """Submit an array for each script; with a limit each waits for the one before, so that it holds over all."""
-    previous = 0
-    for first, tasks in told.items():
-        waits = ",".join(filter(None, [after, f"afterany:{previous}" if previous and sweep.at_once else ""]))
-        tag = Tag(sweep.submission if not sweep.arrays else f"{sweep.submission}.{len(sweep.arrays)}")
-        options = (
-            f"--array={with_limit(tasks, sweep.at_once)}",
-            f"--comment={with_tag(comment, tag)}",
-            *((f"--dependency={waits}",) if waits else ()),
-            *sweep.options,
-        )
-        script = sweep.script_of(first).read_text()
-        previous = _sbatch(slurm, script, options, sweep.work_dir, tag)
-        array = Array(previous, first, tasks, now.astimezone(UTC).isoformat(timespec="seconds"))
-        sweep = with_arrays(sweep, [array])
-        _remember(sweep, array, tag, script)
-    return sweep
+def _output(order: Order, path: Path) -> str:
+    """Return the log, which stands in the sweep's folder unless somebody named another; relative, as Slurm takes it."""
+    return f"{path.relative_to(order.folder)}/{LOG}" if order.output == _DEFAULT_OUTPUT else order.output
 
 
-def _sbatch(slurm: Slurm, script: str, options: Sequence[str], work_dir: Path, tag: Tag) -> int:
-    """Return the array's id; where slurmctld did not answer in time, it is looked for before anybody tries again."""
-    try:
-        return slurm.write.sbatch(script, *options, cwd=work_dir)
-    except SlurmUnreachable:
-        for job in slurm.read.jobs(with_over=True):
-            if read_tag(job.comment) == tag and job.array_job_id:
-                return job.array_job_id
-        raise
+def _order(
+    sweep: Sweep, request: TrainingRequest, text: str, options: Sequence[str], before: Order | None = None
+) -> Order:
+    """Return the order of one array, which carries the sweep's id, and names the sweep in its `job.json`."""
+    return Order(
+        batch=Batch(text=text, options=tuple(options), cwd=sweep.work_dir),
+        name=sweep.name,
+        folder=sweep.work_dir,
+        output=request.output,
+        submission=sweep.submission,
+        resume=sweep.resume,
+        comment=sweep.comment,
+        request=request,
+        record={"sweep": str(sweep.path)},
+        said=before.said if before else (),
+    )
 
 
-def _remember(sweep: Sweep, array: Array, tag: Tag, script: str) -> None:
-    """Write the array's own run folder, as `aistation job submit` does; without it nothing is lost."""
-    folder = RunFolder(sweep.work_dir / folder_name(sweep.name, array.job_id))
-    told = {
-        "submission": tag.submission,
-        "submitted": array.submitted,
-        "folder": str(sweep.work_dir),
-        "request": dict(sweep.request),
-        "options": list(sweep.options),
-        "sweep": str(sweep.path),
-    }
-    with suppress(OSError):
-        folder.path.mkdir(exist_ok=True)
-        folder.request.write_text(json.dumps(told, indent=1) + "\n")
-        folder.script.write_text(script)
+def _hand_in(sweep: Sweep, told: Sequence[tuple[tuple[int, str], Order]], site: Site, *, now: datetime) -> Started:
+    """Submit each array; with a limit each waits for the one before, so that it holds over all."""
+    made: list[Submission] = []
+    for (first, tasks), order in told:
+        number = len(sweep.arrays)
+        named = replace(order, submission=f"{sweep.submission}.{number}" if number else sweep.submission)
+        if made and sweep.at_once:
+            named = _behind(named, made[-1].job_id)
+        made.append(submit(named, site))
+        taken = Array(made[-1].job_id, first, tasks, now.astimezone(UTC).isoformat(timespec="seconds"))
+        sweep = with_arrays(sweep, [taken])
+    return Started(sweep, made)
+
+
+def _behind(order: Order, array_id: int) -> Order:
+    options = order.batch.options
+    waits = ",".join(filter(None, [value_of(options, "--dependency"), f"afterany:{array_id}"]))
+    options = (*without(options, "--dependency"), f"--dependency={waits}")
+    return replace(order, batch=replace(order.batch, options=options))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aistation_slurm.errors import RequestError
+from aistation_slurm.jobs.metrics import last_metrics
 from aistation_slurm.jobs.sweep.folder import Array, Sweep
 from aistation_slurm.jobs.sweep.look import Attempt
 from aistation_slurm.jobs.sweep.values import Params
@@ -82,20 +83,25 @@ def table_of(sweep: Sweep, attempts: Sequence[Attempt], *, by: str | None = None
         RequestError: no member has reported such a metric.
     """
     params, arrays = sweep.members(), sweep.arrays_of()
-    reports = {member: last_report(sweep, member, arrays.get(member, [])) for member in range(sweep.count)}
-    members = [Member(each, params[each.member], reports[each.member]) for each in attempts]
+    reports = (last_report(sweep, each, arrays.get(each.member, [])) for each in attempts)
+    members = [Member(each, params[each.member], report) for each, report in zip(attempts, reports, strict=True)]
     chosen = chosen_metric(members, by)
     largest = better_if_more(chosen) if is_max is None else is_max
     counts = Counter(member.state.value for member in members)
     return Table(sweep, ranked(members, chosen, is_max=largest), chosen, largest, dict(counts.most_common()))
 
 
-def last_report(sweep: Sweep, member: int, arrays: Sequence[Array]) -> Progress | None:
-    """Return what the member last reported, in whichever array it did; None where it has not.
+def last_report(sweep: Sweep, attempt: Attempt, arrays: Sequence[Array]) -> Progress | None:
+    """Return what the member last measured, in whichever array it did; None where it has not.
 
-    The one place to ask for it: what a training says elsewhere than in `progress.jsonl` would be read here as well.
+    It need not have reported: its TensorBoard files and its log are looked at, too.
     """
-    return next(filter(None, (sweep.run_folder(array, member).latest() for array in reversed(arrays))), None)
+    for array in reversed(arrays):
+        folder, job = sweep.run_folder(array, attempt.member), attempt.job
+        log = sweep.log(array, attempt.member)
+        if found := last_metrics(job, folder, log) if job else folder.latest():
+            return found
+    return None
 
 
 def chosen_metric(members: Sequence[Member], by: str | None) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
 from aistation_slurm.cli.job.sweep.show import find_here, sweep_argument
 from aistation_slurm.cli.show import json_option, say, show_json
+from aistation_slurm.errors import UsageError
 
 
 @click.command()
@@ -39,7 +38,8 @@ def retry(
       aistation job sweep retry 1234 --cancelled
       aistation job sweep retry 1234 --members 3,5-9
     """
-    from aistation_slurm.jobs.sweep.after import dependency
+    from aistation_slurm.cli.job.sweep.start import after_of, say_answers
+    from aistation_slurm.jobs.site import open_site
     from aistation_slurm.jobs.sweep.look import look
     from aistation_slurm.jobs.sweep.retry import to_retry
     from aistation_slurm.jobs.sweep.start import start_again
@@ -55,10 +55,10 @@ def retry(
         say(f"left alone, since nobody knows what became of them: {fold(unknown)} (--members names them)")
     folded = fold(each.member for each in again)
     if again and not dry_run:
-        waits = dependency(after, slurm, here=Path.cwd(), user=getpass.getuser(), now=now)
-        before = len(sweep.arrays)
-        sweep = start_again(slurm, sweep.path, again, after=waits, now=now)
-        arrays = [array.job_id for array in sweep.arrays[before:]]
+        waits = after_of(after, now=now) if after else ""
+        made = start_again(sweep.path, again, open_site(), after=waits, now=now)
+        say_answers(made)
+        arrays = [each.job_id for each in made.arrays]
     else:
         arrays = []
     if as_json:
@@ -73,21 +73,23 @@ def retry(
 
 
 @click.command()
-@sweep_argument
-@click.argument("at_once", metavar="N", type=click.IntRange(0))
-def limit(sweep_id: str | None, at_once: int) -> None:
+@click.argument("words", metavar="[ID] N", nargs=-1, required=True)
+def limit(words: tuple[str, ...]) -> None:
     """Change how many members of a sweep run at once, N; 0 is no limit. Those that run already go on.
 
     \b
     Examples:
-      aistation job sweep limit 1234 8
+      aistation job sweep limit 8
       aistation job sweep limit 1234 0
     """
     from aistation_slurm.jobs.sweep.change import set_limit
     from aistation_slurm.slurm.connect import connect
 
-    slurm = connect()
-    sweep = find_here(slurm, sweep_id)
+    *named, number = words
+    if len(named) > 1 or not number.isdecimal():
+        raise UsageError(f"{' '.join(words)}: name a sweep, or none, and how many members", hint="limit 1234 8")
+    slurm, at_once = connect(), int(number)
+    sweep = find_here(slurm, named[0] if named else None)
     changed = set_limit(slurm, sweep, at_once)
     so_many = f"at most {at_once} members at once" if at_once else "no limit"
     click.echo(f"sweep {sweep.submission}: {so_many}" if changed else f"sweep {sweep.submission}: no member waits")

@@ -191,7 +191,9 @@ def _sorted(lines: Iterable[str], before: Sequence[Adjustment]) -> tuple[list[Ad
 
 
 def _made(order: Order, job_id: int, **more: Any) -> Submission:
-    log = order.output.replace("%x", order.name).replace("%j", str(job_id)).replace("%A", str(job_id))
+    log = order.output.replace("%x", order.name).replace("%A", str(job_id))
+    if value_of(order.batch.options, "--array", "-a") is None:  # each member of an array has a number of its own
+        log = log.replace("%j", str(job_id))
     return Submission(
         job_id=job_id,
         submission=order.submission,

@@ -200,6 +200,14 @@ def test_a_refusal_has_the_reason_of_the_rules_below_it(
     ]
 
 
+def test_a_policy_that_is_out_of_date_is_what_a_missing_partition_leads_to(
+    sbatch: StandIn, capsys: pytest.CaptureFixture[str]
+):
+    sbatch.answers("", "sbatch: error: Batch job submission failed: Invalid partition name specified\n", 1)
+    assert submit("train.py") == 1
+    assert "aistation_policy.json may be out of date: `aistation cluster plan` says so" in capsys.readouterr().err
+
+
 def test_root_is_told_to_submit_as_a_user(
     sbatch: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -332,6 +340,15 @@ def test_a_folder_that_can_not_be_made_is_said_and_fails_nothing(sbatch: StandIn
     told = capsys.readouterr()
     assert told.out == "submitted job 77 (train)\n"
     assert "note: what was submitted can't be kept in" in told.err
+
+
+def test_nothing_is_written_through_a_link_that_somebody_laid_there(sbatch: StandIn, tmp_path: Path):
+    victim = tmp_path / "precious"
+    victim.write_text("kept")
+    Path("train-77").mkdir()
+    Path("train-77/.job.json.new").symlink_to(victim)
+    assert submit("train.py") == 0
+    assert victim.read_text() == "kept"
 
 
 # -- whose environment ------------------------------------------------------------------------------------------------

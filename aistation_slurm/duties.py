@@ -48,6 +48,8 @@ class Duty:
     help: str
     begin: Callable[[Station], Round]
     """Makes what the duty keeps between its rounds, and returns the round."""
+    alone: bool = True
+    """False where it may run beside the daemon's, as from root's cron: it keeps itself from doing a thing twice."""
 
 
 def _begin_watch(station: Station) -> Round:
@@ -67,6 +69,18 @@ def _begin_preempted(station: Station) -> Round:
     from aistation_slurm.faults.preempted import Preempted  # noqa: PLC0415
 
     return Preempted(_tools(station)).round
+
+
+def _begin_requeue(station: Station) -> Round:
+    from aistation_slurm.faults.resume_duty import Requeue, resume_policy  # noqa: PLC0415
+    from aistation_slurm.jobs.judge import load_table, site_table  # noqa: PLC0415
+
+    settings = station.settings
+    return Requeue(
+        _tools(station),
+        table=lambda: load_table(site_table(settings.source)),
+        policy=lambda: resume_policy(settings.cluster_file),
+    ).round
 
 
 def _begin_nights(station: Station) -> Round:
@@ -121,6 +135,13 @@ DUTIES: tuple[Duty, ...] = (
         timedelta(seconds=1),
         "Lift the wait of jobs that an emergency took the place of.",
         _begin_preempted,
+    ),
+    Duty(
+        "requeue",
+        timedelta(seconds=60),
+        "Start again the trainings that ended too soon, from their checkpoints.",
+        _begin_requeue,
+        alone=False,
     ),
     Duty(
         "nights",

@@ -194,7 +194,7 @@ def test_while_slurm_is_away_the_log_is_followed_all_the_same(tmp_path):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_is_written_comes_once_and_in_order(tmp_path, seed):
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     text = "".join(chance.choice("ab\u00e9\u2501\n\r") for _ in range(3000))
     data, log = text.encode(), tmp_path / "x"
     whole, line_by_line = GrowingFile(log), GrowingFile(log)

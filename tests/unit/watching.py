@@ -70,7 +70,7 @@ class FakeWriter:
     told: list[tuple[int, str, str]] = field(default_factory=list)
     unknown: Sequence[int] = ()
 
-    def set_admin_comment(self, job: Job, text: str, *, cluster: str, bin: object = None) -> None:
+    def set_admin_comment(self, job: Job, text: str, *, cluster: str, bin: object = None) -> None:  # noqa: A002
         if job.job_id in self.unknown:
             raise UnknownToSlurm(f"no job {job.job_id}")
         self.told.append((job.job_id, text, cluster))

@@ -79,8 +79,6 @@ def _plain(found: About) -> dict[str, Any]:
     from aistation_slurm.cli.job.listing import as_plain
     from aistation_slurm.cli.show import plain
 
-    used = found.used
-    shares = {name: getattr(used, name) for name in ("cpus_used", "cpu_share", "memory_share", "wall_share")}
     return {
         **as_plain(found.training),
         "restarts": found.restarts,
@@ -91,9 +89,19 @@ def _plain(found: About) -> dict[str, Any]:
         "checkpoints": plain(found.saved),
         "steps_lost": found.steps_lost,
         "verdict": plain(found.verdict),
-        "used": {**plain(used), **shares, "measured_by": found.measured_by} if used else None,
+        "used": _plain_usage(found),
         "advice": found.advice,
     }
+
+
+def _plain_usage(found: About) -> dict[str, Any] | None:
+    from aistation_slurm.cli.show import plain
+
+    used = found.used
+    if used is None:
+        return None
+    shares = {name: getattr(used, name) for name in ("cpus_used", "cpu_share", "memory_share", "wall_share")}
+    return {**plain(used), **shares, "measured_by": found.measured_by}
 
 
 def _head(found: About, now: datetime) -> Iterator[Pair]:

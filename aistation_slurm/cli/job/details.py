@@ -133,7 +133,7 @@ def _waiting(found: About, now: datetime) -> Iterator[Pair]:
         return
     reason = read_reason(job.reason)
     yield "waits", f"{reason.says} ({job.reason})" if job.reason else reason.says
-    yield "", "`aistation job why` tells more"
+    yield "", f"`aistation job why {found.job.job_id}` tells more"
     yield "may start", moment(job.start_time, now) if job.start_time and job.start_time > now else ""
 
 
@@ -256,8 +256,8 @@ def _used(found: About) -> Iterator[Pair]:
         return
     for text in _usage(used):
         yield "used", text
-    yield "advice", found.advice
     yield "", f"by {found.measured_by}" if found.measured_by and used.cpu_share is not None else ""
+    yield "advice", found.advice
 
 
 def _usage(used: Efficiency) -> Iterator[str]:

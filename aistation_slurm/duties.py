@@ -100,6 +100,8 @@ def _begin_nights(station: Station) -> Round:
 def _begin_summaries(station: Station) -> Round:
     from aistation_slurm.jobs.summaries import Summaries  # noqa: PLC0415
 
+    if not station.settings.daemon.summaries:
+        return list
     summaries = Summaries(station.slurm, bin=station.settings.slurm.bin, dry_run=station.dry_run)
     return lambda: summaries.round(datetime.now(UTC))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -129,7 +130,7 @@ def log_of(job: Job) -> Path | None:
     if job.array_job_id is not None:
         member = f"{job.array_job_id}_{job.array_task}"
         names = [f"{job.name}-{member}.log", f"slurm-{member}.out"]
-    return next((path for name in names if (path := Path(job.work_dir, name)).is_file()), None)
+    return next((path for name in names if os.path.isfile(path := Path(job.work_dir, name))), None)
 
 
 def _stderr(slurm: Slurm, job: Job) -> Path | None:
@@ -154,7 +155,7 @@ def _stderr(slurm: Slurm, job: Job) -> Path | None:
 def _nowhere(job: Job) -> RequestError:
     return RequestError(
         f"Slurm no longer knows where job {shown_id(job)} printed to",
-        hint=f"it ran in {job.work_dir}; look there for {job.name}-{job.job_id}.log" if job.work_dir else "",
+        hint=f"it ran in {job.work_dir}; look there for {job.name}-{shown_id(job)}.log" if job.work_dir else "",
     )
 
 

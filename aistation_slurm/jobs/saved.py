@@ -56,7 +56,7 @@ def _claims(folder: Path) -> Iterator[Taken]:
         if not _CLAIM.fullmatch(name):
             continue
         try:
-            raw = json.loads((folder / name).read_bytes())
+            raw = json.loads((folder / name).read_bytes()) if (folder / name).is_file() else {}
             steps = [int(each) for each in raw.get("steps") or []]
             yield Taken(
                 run_id=Path(str(raw["run_id"])).name,

@@ -79,8 +79,6 @@ def _plain(found: About) -> dict[str, Any]:
     from aistation_slurm.cli.job.listing import as_plain
     from aistation_slurm.cli.show import plain
 
-    used = found.used
-    shares = {name: getattr(used, name) for name in ("cpus_used", "cpu_share", "memory_share", "wall_share")}
     return {
         **as_plain(found.training),
         "restarts": found.restarts,
@@ -91,9 +89,19 @@ def _plain(found: About) -> dict[str, Any]:
         "checkpoints": plain(found.saved),
         "steps_lost": found.steps_lost,
         "verdict": plain(found.verdict),
-        "used": {**plain(used), **shares, "measured_by": found.measured_by} if used else None,
+        "used": _plain_usage(found),
         "advice": found.advice,
     }
+
+
+def _plain_usage(found: About) -> dict[str, Any] | None:
+    from aistation_slurm.cli.show import plain
+
+    used = found.used
+    if used is None:
+        return None
+    shares = {name: getattr(used, name) for name in ("cpus_used", "cpu_share", "memory_share", "wall_share")}
+    return {**plain(used), **shares, "measured_by": found.measured_by}
 
 
 def _head(found: About, now: datetime) -> Iterator[Pair]:
@@ -125,7 +133,7 @@ def _waiting(found: About, now: datetime) -> Iterator[Pair]:
         return
     reason = read_reason(job.reason)
     yield "waits", f"{reason.says} ({job.reason})" if job.reason else reason.says
-    yield "", "`aistation job why` tells more"
+    yield "", f"`aistation job why {found.job.job_id}` tells more"
     yield "may start", moment(job.start_time, now) if job.start_time and job.start_time > now else ""
 
 
@@ -248,8 +256,8 @@ def _used(found: About) -> Iterator[Pair]:
         return
     for text in _usage(used):
         yield "used", text
-    yield "advice", found.advice
     yield "", f"by {found.measured_by}" if found.measured_by and used.cpu_share is not None else ""
+    yield "advice", found.advice
 
 
 def _usage(used: Efficiency) -> Iterator[str]:

@@ -41,7 +41,7 @@ def bar(share: float | None, *, width: int = BAR) -> str:
     """Return a bar of this width, `━━━━━━──────`, in ASCII where the terminal knows nothing else."""
     if share is None:
         return ""
-    full, empty = ("━", "─") if _speaks_utf8() else ("#", "-")
+    full, empty = ("━", "─") if speaks_utf8() else ("#", "-")
     done = round(share * width)
     return full * done + empty * (width - done)
 
@@ -88,5 +88,7 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _speaks_utf8() -> bool:
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+def speaks_utf8() -> bool:
+    """True where more than ASCII can be printed."""
+    out = sys.__stdout__  # rich's live view stands in for sys.stdout, and names no encoding
+    return out is not None and out.encoding.lower().replace("-", "") == "utf8"

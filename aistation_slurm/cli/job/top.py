@@ -14,7 +14,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from aistation_slurm.cli.job.looks import bar, clock, state_colour
+from aistation_slurm.cli.job.looks import bar, clock, speaks_utf8, state_colour
 
 if TYPE_CHECKING:
     from aistation_slurm.jobs.listing import Training
@@ -111,7 +111,7 @@ def _cells(row: Row, *, bar_width: int) -> dict[str, Text]:
         "CPUS": _cpus(row),
         "MEMORY": _memory(row),
         "GPUS": _gpus(row),
-        "TREND": row.line,
+        "TREND": row.line if speaks_utf8() else "",
         "NODES": job.nodes,
     }
     cells = {name: Text(text) for name, text in told.items()}

@@ -11,9 +11,9 @@ from pydantic import BaseModel
 
 from aistation_slurm.cli.main import NOUNS, app
 from aistation_slurm.cli.readers_page import readers_page
+from aistation_slurm.cli.template_page import template_pages
 from aistation_slurm.jobs.judge import load_table
 from aistation_slurm.jobs.judge.page import failures_page
-from aistation_slurm.cli.template_page import template_pages
 from aistation_slurm.settings import Settings
 from aistation_slurm.spec.model import ClusterSpec
 from aistation_slurm.spec.reference import reference_page

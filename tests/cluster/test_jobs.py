@@ -18,6 +18,34 @@ from tests.cluster.trainings import AISTATION, EXAMPLES
 
 pytestmark = pytest.mark.cluster
 STEPS = 40
+# Its first run never looks whether it was replaced, and makes its folder anew where that is gone.
+BLIND = """
+import os, time
+from checkpoint import CheckpointError, Checkpoints
+
+class Blind(Checkpoints):
+    def raise_if_replaced(self):
+        if run != "0":
+            super().raise_if_replaced()
+
+def content(step):
+    return str(step).encode() * 10_000
+
+run = os.environ.get("SLURM_RESTART_COUNT", "0")
+checkpoints = Blind(os.environ["AISTATION_CHECKPOINT_DIR"])
+found = checkpoints.claim()
+step = found.step if found else 0
+assert not found or found.file.read_bytes() == content(step)
+print(f"run {run} goes on from step {step}", flush=True)
+for step in range(step + 1, 301 if run == "0" else 151):
+    time.sleep(0.05)
+    try:
+        checkpoints.save(step, content(step))
+    except (CheckpointError, OSError):
+        (checkpoints.folder / "runs" / checkpoints.run.run_id).mkdir(parents=True, exist_ok=True)
+    else:
+        print(f"run {run} saved step {step}", flush=True)
+"""
 PHASES = ["python up", "torch imported", "process group up", "first step"]
 
 
@@ -137,6 +165,26 @@ def test_a_run_that_lives_on_behind_a_cut_network_spoils_nothing(lab):
     checkpoints = Checkpoints(lab.ann.folder / f"t-{job_id}" / "checkpoints")
     assert [(each.step, each.fault()) for each in checkpoints.checkpoints()] == [(110, ""), (115, ""), (120, "")]
     assert len(list((checkpoints.folder / "runs").iterdir())) == 1
+
+
+def test_a_cut_off_run_that_never_looks_writes_on_and_its_successors_checkpoints_stay_whole(lab):
+    (lab.ann.folder / "blind.py").write_text(BLIND)
+    job_id = lab.submit(script="blind.py", nodes=0)
+    lab.wait_for(lambda: "run 0 saved step 20\n" in lab.log(job_id))
+    victim = lab.station.job(job_id).nodes
+
+    lab.station.fault("cut-node", victim)
+    with contextlib.suppress(SlurmRefused):  # our daemon may have been quicker
+        lab.station.slurm.write.down_node(victim, "aistation: cut by a test")
+
+    log = lab.until_over(job_id)
+    new = log.split("run 1 goes on from step ", 1)[1]
+    assert int(new.split()[0]) >= 20
+    assert new.count("run 0 saved step") > 10  # while the successor saved, too
+    checkpoints = Checkpoints(lab.ann.folder / f"t-{job_id}" / "checkpoints")
+    standing = checkpoints.checkpoints()
+    assert [(each.step, each.fault()) for each in standing] == [(148, ""), (149, ""), (150, "")]
+    assert [each.file.read_bytes() for each in standing] == [str(each.step).encode() * 10_000 for each in standing]
 
 
 def test_a_run_that_slurm_starts_twice_is_requeued_instead(lab):

@@ -57,13 +57,6 @@ class InFolder:
     fill: Callable[[Path], Iterable[str] | None]
 
 
-class HasWait(Protocol):
-    """What saves in the background, as Saver of `aistation_slurm.frameworks.background` does."""
-
-    def wait(self) -> None:
-        """Return once nothing is being written."""
-
-
 Content = Union[bytes, Writer, Mapping[str, Union[bytes, Writer]], InFolder]  # noqa: UP007
 """What to save: one file's bytes, one file's writer, several of them by name, or a folder that fills itself."""
 
@@ -607,6 +600,13 @@ class Checkpoints:
 
     def _ended(self, claim: Claim) -> Path:
         return self._claims_folder / f"{claim.number:06}.ended"
+
+
+class HasWait(Protocol):
+    """What saves in the background, as Saver of `aistation_slurm.frameworks.background` does."""
+
+    def wait(self) -> None:
+        """Return once nothing is being written."""
 
 
 class SaveSoon:

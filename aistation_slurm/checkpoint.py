@@ -423,7 +423,7 @@ class Checkpoints:
             yield
         except OSError as error:
             self.raise_if_replaced()  # the newer run has removed our folder: that is the reason to tell
-            given_up = self.run.rank and isinstance(error, FileNotFoundError)
+            given_up = self.run.rank and isinstance(error, FileNotFoundError) and str(self._mine) in str(error.filename)
             why = "rank 0 has given it up" if given_up else _reason(error, self.folder)
             raise CheckpointError(f"{self.folder}: step {step} was not saved: {why}") from error
         finally:

@@ -1,6 +1,6 @@
 """Looks at run folders with their owner's rights: a process of its own, started as that user by `resume_look`.
 
-    python -I resume_eyes.py < [{"key": ..., "work_dir": ..., "folder": ..., "log": ...}, ...] > {key: what it saw}
+    python -I resume_eyes.py < [{"key", "work_dir", "folder", "array", "log"}, ...] > {key: what it saw}
 
 Nothing here is done as root: a user's folder may hold links to whatever the user likes.
 """
@@ -19,18 +19,20 @@ if not __package__:  # started by its path, which needs no PYTHONPATH
 from aistation_slurm import checkpoint, progress
 from aistation_slurm.jobs.judge.ending import last_run, read_tail
 
+_LARGEST_REQUEST = 1 << 22
 _FILES = 2000
 """So many entries of a checkpoint folder are looked at for the newest."""
 
 
 def look(what: dict[str, Any], *, with_log: bool) -> dict[str, Any]:
     """Return what is seen of one run; `blind` says why nothing is."""
-    seen: dict[str, Any] = {"blind": "", "folder": False, "step": None, "saved_at": None, "log": None}
+    seen: dict[str, Any] = {"blind": "", "folder": False, "step": None, "saved_at": None, "log": None, "sweep": False}
     try:
         os.listdir(what["work_dir"])
         seen["folder"] = Path(what["folder"]).is_dir()
         if seen["folder"]:
             seen.update(_saved(Path(what["folder"])))
+        seen["sweep"] = bool(what["array"]) and _is_sweep(Path(what["array"]) / "job.json")
         if with_log and what["log"]:
             os.close(os.open(what["log"], os.O_RDONLY | os.O_NONBLOCK))  # a log that may not be read is no empty one
             seen["log"] = last_run(read_tail(Path(what["log"])))
@@ -42,6 +44,14 @@ def look(what: dict[str, Any], *, with_log: bool) -> dict[str, Any]:
     except (OSError, checkpoint.CheckpointError) as error:
         seen["blind"] = str(error)[:500]
     return seen
+
+
+def _is_sweep(request: Path) -> bool:
+    try:
+        raw = json.loads(request.read_bytes()[:_LARGEST_REQUEST])
+    except (OSError, ValueError):
+        return False
+    return isinstance(raw, dict) and bool(raw.get("sweep"))
 
 
 def _saved(folder: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import IO, Any, cast
 from aistation_slurm.faults import resume_eyes
 from aistation_slurm.faults.resume import Ended, Sight
 from aistation_slurm.jobs.judge import Ending, Rule, ending_of, judge
-from aistation_slurm.jobs.run_folder import run_folder
+from aistation_slurm.jobs.run_folder import folder_name, run_folder
 from aistation_slurm.jobs.tag import Tag, read_tag
 from aistation_slurm.slurm.model import Job
 
@@ -71,8 +71,11 @@ def see(user: str, jobs: Sequence[Job]) -> dict[int, Sight]:
     except (KeyError, ValueError):
         return {job.job_id: Sight(f"there is no user {user} on this machine") for job in jobs}
     as_owner = os.geteuid() in {0, account.pw_uid}
-    asked = [{"key": str(job.job_id), "work_dir": job.work_dir, "folder": _folder(job), "log": job.stdout}
-             for job in jobs if job.work_dir]  # fmt: skip
+    asked = [
+        {"key": str(job.job_id), "work_dir": job.work_dir, "folder": _folder(job), "array": _array(job),
+         "log": job.stdout}
+        for job in jobs if job.work_dir
+    ]  # fmt: skip
     said = _ask(asked, account, with_log=as_owner)
     if isinstance(said, str):
         return {job.job_id: Sight(said) for job in jobs}
@@ -82,6 +85,10 @@ def see(user: str, jobs: Sequence[Job]) -> dict[int, Sight]:
 def _folder(job: Job) -> str:
     folder = run_folder(job)
     return str(folder.path) if folder else ""
+
+
+def _array(job: Job) -> str:
+    return str(Path(job.work_dir) / folder_name(job.name, job.array_job_id)) if job.array_job_id else ""
 
 
 def _ask(asked: list[dict[str, str]], account: pwd.struct_passwd, *, with_log: bool) -> Mapping[str, Any] | str:
@@ -142,6 +149,7 @@ def _sight(job: Job, raw: Any) -> Sight:
         step=step if type(step) is int and 0 <= step < 1 << 62 else None,
         saved_at=_moment(saved_at),
         log=log if isinstance(log, str) else None,
+        is_sweep=raw.get("sweep") is True,
     )
 
 

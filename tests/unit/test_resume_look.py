@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,6 +60,16 @@ def test_checkpoints_of_another_form_are_seen_by_their_time_and_the_reported_ste
     (tmp_path / "t-7" / "progress.jsonl").write_text('{"step": 12, "total": 90, "time": 1.0, "metrics": {}}\n')
     sight = see(ME, [a_job(tmp_path)])[7]
     assert (sight.step, sight.saved_at) == (12, datetime.fromtimestamp(1_700_000_000, UTC))
+
+
+@pytest.mark.parametrize(
+    ("record", "is_sweep"), [('{"sweep": {"grid": 1}}', True), ('{"sweep": null}', False), ("{", False)]
+)
+def test_a_member_of_a_sweep_is_told_from_one_of_any_other_array(tmp_path, record, is_sweep):
+    (tmp_path / "t-5").mkdir()
+    (tmp_path / "t-5" / "job.json").write_text(record)
+    member = replace(a_job(tmp_path), array_job_id=5, array_task="3")
+    assert see(ME, [member])[7].is_sweep is is_sweep
 
 
 def test_a_job_that_printed_nothing_and_made_no_folder_is_seen_to_have_done_so(tmp_path):

@@ -97,6 +97,15 @@ def _begin_nights(station: Station) -> Round:
     return round_once
 
 
+def _begin_summaries(station: Station) -> Round:
+    from aistation_slurm.jobs.summaries import Summaries  # noqa: PLC0415
+
+    if not station.settings.daemon.summaries:
+        return list
+    summaries = Summaries(station.slurm, bin=station.settings.slurm.bin, dry_run=station.dry_run)
+    return lambda: summaries.round(datetime.now(UTC))
+
+
 def _tools(station: Station) -> Tools:
     from aistation_slurm.faults.policy import policy_of  # noqa: PLC0415
     from aistation_slurm.faults.tools import Tools  # noqa: PLC0415
@@ -141,6 +150,12 @@ DUTIES: tuple[Duty, ...] = (
         timedelta(seconds=20),
         "Open QOS night when people are away, and close it when they are back.",
         _begin_nights,
+    ),
+    Duty(
+        "summaries",
+        timedelta(minutes=1),
+        "Keep in its AdminComment what each job that ended used, as jobstats does.",
+        _begin_summaries,
     ),
 )
 

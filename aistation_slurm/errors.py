@@ -12,6 +12,7 @@ AistationError
   + SlurmError             Slurm said no, or could not be asked
       - SlurmMissing       its commands are not installed
       - SlurmUnreachable   nobody answered in time
+          . NotKnown       ... and whether the job was taken is not known, or it was not (exit code 75)
       - SlurmUnreadable    it answered in a shape that we can't read
       - SlurmRefused       it answered, and refused
           . QuotaExceeded  by an association or QOS limit
@@ -110,6 +111,10 @@ class SlurmMissing(SlurmError):
 
 class SlurmUnreachable(SlurmError):
     """Nobody answered in time."""
+
+
+class NotKnown(SlurmUnreachable):
+    """A submission was not answered, and its job was not found: the same id may be tried again without harm."""
 
 
 class SlurmUnreadable(SlurmError):

@@ -7,6 +7,7 @@ ends a `#SBATCH` comment and becomes a command; a missing name is an error.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from aistation_slurm.errors import UnprintableError
+
+_PLAIN = re.compile(r"[A-Za-z0-9%+,./:=@_-]+")
 
 
 class Raw(str):
@@ -29,6 +32,21 @@ def shell_word(value: object) -> str:
         UnprintableError: it holds a control character.
     """
     return value if isinstance(value, Raw) else shlex.quote(printable(value))
+
+
+def sbatch_word(value: object) -> str:
+    """Return the value as it stands in a `#SBATCH` line.
+
+    Not as in a shell: sbatch takes a backslash for an escape inside single quotes, too (get_argument in its opt.c,
+    22.05 to 26.05), so double quotes stand round whatever is not plain, and a backslash before those two.
+
+    Raises:
+        UnprintableError: it holds a control character.
+    """
+    text = printable(value)
+    if isinstance(value, Raw) or _PLAIN.fullmatch(text):
+        return text
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 def slurm_value(value: object) -> str:

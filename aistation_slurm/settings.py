@@ -7,17 +7,27 @@ stands, the one one-machine cluster that is on this machine. `SLURM_CONF` from t
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aistation_slurm.errors import SettingsError
+from aistation_slurm.settings_file import DEV_ROOT, SITE_FILE, SLURM_CONF, TEMPLATES, find_settings, load_toml
 
-SITE_FILE = Path("/etc/aistation/aistation.toml")
-DEV_ROOT = Path("/var/lib/aistation/dev")
+__all__ = [
+    "DEV_ROOT",
+    "SITE_FILE",
+    "DaemonSettings",
+    "NodesSettings",
+    "Settings",
+    "SlurmSettings",
+    "WebSettings",
+    "find_settings",
+    "load_settings",
+    "read_settings",
+]
 
 
 class _Table(BaseModel):
@@ -27,7 +37,7 @@ class _Table(BaseModel):
 class SlurmSettings(_Table):
     """Which Slurm this is."""
 
-    conf: Path = Field(Path("/etc/slurm/slurm.conf"), description="The slurm.conf of the cluster.")
+    conf: Path = Field(SLURM_CONF, description="The slurm.conf of the cluster.")
     bin: Path | None = Field(None, description="Folder of Slurm's commands; without it, those on PATH.")
     reader: Literal["auto", "cli", "libslurm", "rest"] = Field(
         "auto",
@@ -53,6 +63,9 @@ class DaemonSettings(_Table):
     heartbeat: str = Field("127.0.0.1:8171", description="UDP address that the agents send their heartbeats to.")
     recovery: bool = Field(True, description="False switches the automatic recovery off.")
     dry_run: bool = Field(False, description="True only says what would be done.")
+    summaries: bool = Field(
+        True, description="False keeps no summary of an ended job in its AdminComment, as where a site runs jobstats."
+    )
     silent_after: float = Field(2.0, ge=1, description="Seconds without a heartbeat after which a node is suspect.")
     back_after: float = Field(10.0, ge=1, description="Seconds that a lost node must be well before it is given back.")
     breaker_nodes: int = Field(2, ge=0, description="So many nodes, or 5 % if that is more, are marked down ...")
@@ -87,7 +100,7 @@ class Settings(_Table):
     """Where this station's Slurm, files and services are."""
 
     cluster_file: Path = Field(Path("/etc/aistation/cluster.yaml"), description="The cluster file.")
-    templates: Path = Field(Path("/etc/aistation/templates"), description="The site's own templates; they come first.")
+    templates: Path = Field(TEMPLATES, description="The site's own templates; they come first.")
     database: str = Field("sqlite:////var/lib/aistation/aistation.db", description="SQLAlchemy URL of our tables.")
     run_dir: Path = Field(Path("/run/aistation"), description="Heartbeats, pid files and sockets; may be lost.")
     munge_socket: Path = Field(Path("/run/munge/munge.socket.2"), description="The socket of munged.")
@@ -114,16 +127,6 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
-def find_settings(environ: Mapping[str, str], *, site: Path = SITE_FILE, dev_root: Path = DEV_ROOT) -> Path | None:
-    """Return the file that holds the settings, or None where the defaults are to be used."""
-    if named := environ.get("AISTATION_CONFIG"):
-        return Path(named)
-    if site.exists():
-        return site
-    clusters = sorted(dev_root.glob("*/etc/aistation.toml"))
-    return clusters[0] if len(clusters) == 1 else None
-
-
 def read_settings(path: Path) -> Settings:
     """Return what the file says.
 
@@ -131,13 +134,7 @@ def read_settings(path: Path) -> Settings:
         SettingsError: it can't be read, is not TOML, or holds an unknown key or a bad value.
     """
     try:
-        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"can't be read ({error.strerror})", where=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"is not TOML: {error}", where=str(path)) from error
-    try:
-        return Settings.model_validate({**raw, "source": path})
+        return Settings.model_validate({**load_toml(path), "source": path})
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(each) for each in first["loc"])

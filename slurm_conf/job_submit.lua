@@ -140,7 +140,24 @@ local function name_model(r, names)
   request.name_model(r, counted_model(r, names), counted_model(r, from))
 end
 
+-- Up to 22.05.8 slurmctld takes the --prefer of an array for a --constraint, and the array waits for ever (release notes
+-- of 22.05.9). A release that the table does not tell is a newer one.
+local function takes_prefer_for_constraint()
+  local year, month, minor = tostring(is_read and policy.release):match("^(%d+)%.(%d+)%.(%d+)")
+  return year ~= nil and year * 10000 + month * 100 + minor < 220509
+end
+local PREFER_IS_HARD = takes_prefer_for_constraint()
+
+local function drop_prefer(job, before)
+  local is_array = request.text(job.array_inx) or (before and (request.given(before.array_job_id) or 0) > 0)
+  if is_array and request.text(job.prefer) then
+    job.prefer = ""
+    tell(("prefer: left out (Slurm %s would let an array wait for such nodes only)"):format(policy.release))
+  end
+end
+
 local function rules(job, before, partitions)
+  if PREFER_IS_HARD then drop_prefer(job, before) end
   local r = request.new(job, before)
   if r.account == "" then return slurm.SUCCESS end  -- who is in no team is refused by Slurm
   local names = groups.find(r, partitions)

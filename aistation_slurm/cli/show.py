@@ -11,10 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 file_argument = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False)
 """The cluster file; where it is left out, the one that aistation.toml names."""
@@ -23,6 +19,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
     """Print a plain table; wide cells are folded on a terminal and left whole in a pipe."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console(soft_wrap=False)
     if not console.is_terminal:
         console = Console(width=10_000, color_system=None)

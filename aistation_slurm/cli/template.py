@@ -1,25 +1,30 @@
-"""`aistation template`: list and show the training templates."""
+"""`aistation template`: list, show and check the training templates."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from aistation_slurm.cli.show import json_option, show_json, show_table
+from aistation_slurm.cli.show import json_option, say, show_json, show_table
+from aistation_slurm.errors import UsageError
 
 if TYPE_CHECKING:
-    from aistation_slurm.jobs.catalogue import Catalogue
+    from aistation_slurm.jobs.catalogue import Catalogue, Template
+    from aistation_slurm.jobs.parameter import Parameter
 
 
 @click.group()
 def template() -> None:
-    """List and show the training templates.
+    """List, show and check the training templates.
 
     \b
     Examples:
       aistation template list
       aistation template show pytorch-ddp
+      aistation template lint /etc/aistation/templates/train/ours.sbatch.j2
     """
 
 
@@ -33,11 +38,12 @@ def list_(as_json: bool) -> None:
       aistation template list
       aistation template list --json
     """
-    found = list(_catalogue())
+    catalogue = _catalogue()
     if as_json:
-        show_json([each.model_dump(mode="json") for each in found])
+        show_json(list(catalogue))
     else:
-        show_table(("NAME", "TITLE", "WHAT FOR"), ((each.name, each.title, each.what_for) for each in found))
+        rows = ((each.name, each.title, _whose(catalogue, each), each.what_for) for each in catalogue)
+        show_table(("NAME", "TITLE", "WHOSE", "WHAT FOR"), rows)
 
 
 @template.command()
@@ -52,18 +58,83 @@ def show(name: str, source: bool, as_json: bool) -> None:
       aistation template show pytorch-ddp
       aistation template show --source plain
     """
-    found = _catalogue()[name]
+    catalogue = _catalogue()
+    found = catalogue[name]
     if source:
         click.echo(found.path.read_text(encoding="utf-8"), nl=False)
     elif as_json:
-        show_json(found.model_dump(mode="json"))
+        show_json(found)
     else:
         click.echo(f"{found.name}: {found.title}\n\n{found.what_for}\n")
-        rows = (
-            (key, "|".join(each.choices) or each.type, "" if each.default is None else each.default, each.help)
-            for key, each in found.parameters.items()
-        )
+        rows = ((key, _type(each), _plain(each.default), each.help) for key, each in found.parameters.items())
         show_table(("PARAMETER", "TYPE", "DEFAULT", "WHAT IT IS"), rows)
+        say(f"it is in {found.path}")
+
+
+@template.command()
+@click.argument("what", metavar="[NAME|FILE]...", nargs=-1)
+@click.option("--strict", is_flag=True, help="Fail for warnings, too.")
+@json_option
+def lint(what: tuple[str, ...], strict: bool, as_json: bool) -> None:
+    """Check templates; without any named, all of them. Nothing of them is run.
+
+    The exit code is 1 where there is an error, and 0 where there are only warnings.
+
+    \b
+    Examples:
+      aistation template lint
+      aistation template lint --strict /etc/aistation/templates/train/ours.sbatch.j2
+    """
+    from aistation_slurm.jobs.lint import lint_template
+
+    catalogue = _catalogue()
+    files = list(_files(catalogue, what))
+    found = [finding for path in files for finding in lint_template(path, (path.parent.parent, *catalogue.folders))]
+    if as_json:
+        show_json(found)
+    for finding in () if as_json else found:
+        click.secho(str(finding), fg="red" if finding.level == "error" else "yellow")
+    errors = sum(each.level == "error" for each in found)
+    say(f"{len(files)} template{'s' * (len(files) != 1)}: {errors} errors, {len(found) - errors} warnings")
+    if errors or (strict and found):
+        raise SystemExit(1)
+
+
+def _files(catalogue: Catalogue, what: Sequence[str]) -> Iterator[Path]:
+    """Yield the file of each template that is named, by its name or by its path; else of all."""
+    from aistation_slurm.jobs.catalogue import FOLDER, SUFFIX
+
+    for each in what or catalogue.names():
+        path = Path(each)
+        if "/" not in each and not each.endswith(SUFFIX):
+            yield catalogue.file(each)
+        elif not path.is_file():
+            raise UsageError(f"{each}: there is no such file")
+        elif not each.endswith(SUFFIX) or path.absolute().parent.name != FOLDER:
+            raise UsageError(f"{each}: a template is called {FOLDER}/NAME{SUFFIX}")
+        else:
+            yield path.absolute()
+
+
+def _whose(catalogue: Catalogue, template: Template) -> str:
+    return "ours" if template.path.is_relative_to(catalogue.folders[-1]) else "the site's"
+
+
+def _type(parameter: Parameter) -> str:
+    """Return what a parameter takes, such as `int, 1 to 65535`."""
+    if parameter.choices:
+        return "|".join(parameter.choices)
+    least, most = ("" if each is None else f"{each:g}" for each in (parameter.min, parameter.max))
+    bounds = (
+        f", {least} to {most}" if least and most else f", from {least}" if least else f", to {most}" if most else ""
+    )
+    return f"{parameter.type}{bounds}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
 
 
 def _catalogue() -> Catalogue:

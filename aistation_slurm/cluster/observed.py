@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aistation_slurm.cluster.effects import Release, release_of
 from aistation_slurm.cluster.rules import policy
+from aistation_slurm.cluster.rules.compiled import COMPILED
 from aistation_slurm.cluster.site.conf import SiteConf, read_site_conf
 from aistation_slurm.cluster.wanted.files import NAMES
 from aistation_slurm.data.quota import Seen
@@ -81,7 +82,7 @@ def look(slurm: Slurm, *, conf_dir: Path) -> Observed:
         config=config,
         has_lua=has_lua,
         site=site,
-        files={name: _text(conf_dir / name) for name in (*NAMES, policy.FILTER, *policy.NAMES)},
+        files={name: _text(conf_dir / name) for name in (*NAMES, COMPILED, policy.FILTER, *policy.NAMES)},
         tres=frozenset(map(str, tres.result())),
         qos={each.name: each for each in qos.result()},
         accounts={each.name: each for each in accounts.result()},

@@ -14,10 +14,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aistation_slurm import progress
-from aistation_slurm.progress import Progress
-from aistation_slurm.slurm.model import Job
+
+if TYPE_CHECKING:  # neither is needed to name a folder
+    from aistation_slurm.progress import Progress
+    from aistation_slurm.slurm.model import Job
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9._-]")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from dataclasses import dataclass
 
+DEFAULT_RESUME = 5
+"""How often `--auto-resume` lets a training be started again where it doesn't say."""
 _TAG = re.compile(r"(?:^|\s)aistation:(?P<pairs>[A-Za-z0-9_.=,-]+)")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -26,7 +28,7 @@ class Tag:
 
 def new_submission() -> str:
     """Return an id that no other submission has."""
-    return secrets.token_hex(6)
+    return os.urandom(6).hex()
 
 
 def is_submission(text: str) -> bool:

@@ -33,6 +33,7 @@ NAMES = frozenset(
         "cli_filter.lua",
         "aistation_fit.lua",
         "aistation_groups.lua",
+        "aistation_policy.json",
         "aistation_policy.lua",
         "aistation_request.lua",
     }

@@ -26,6 +26,7 @@ REFUSED, NO_TEAM, ERROR = 2050, 2045, -1
 TEXTS = (
     "account", "default_account", "partition", "qos", "script", "user_name", "tres_per_node", "tres_per_job",
     "tres_per_task", "tres_per_socket", "cpus_per_tres", "mem_per_tres", "tres_bind",
+    "array_inx", "prefer",
 )  # fmt: skip
 NUMBERS = {
     "min_nodes": NO_VAL, "max_nodes": NO_VAL, "num_tasks": NO_VAL, "min_cpus": NO_VAL, "max_cpus": NO_VAL,
@@ -94,11 +95,12 @@ class LuaSlurmctld:
         folder: Path,
         *,
         release: tuple[int, int] = (24, 11),
+        version: str = "",
         table: str | None = None,
         lua: ModuleType = lua51,
     ) -> None:
         self.spec = spec
-        for name, text in rules_files(spec, source="cluster.yaml", exempt=SLURM_USER).items():
+        for name, text in rules_files(spec, source="cluster.yaml", exempt=SLURM_USER, release=version).items():
             (folder / name).write_text(text if table is None or name != TABLE else table)
         self.lua = lua.LuaRuntime(unpack_returned_tuples=True)
         self.lua.execute(_AROUND)

@@ -9,6 +9,7 @@ import pytest
 
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.cluster.planning.accounting import accounting_changes
+from aistation_slurm.cluster.rules.compiled import COMPILED, compiled_text
 from aistation_slurm.cluster.rules.policy import TABLE, rules_files
 from aistation_slurm.cluster.site.conf import SiteConf, read_site_conf
 from aistation_slurm.cluster.site.keys import site_keys
@@ -29,6 +30,7 @@ def render_all(spec: ClusterSpec) -> dict[str, str]:
     keys = [f"{key}={value}" for key, value in site_keys(spec).items()]
     files = wanted_files(spec, gpu_device="/dev/nvidia", source="/etc/aistation/cluster.yaml")
     files[TABLE] = rules_files(spec, source="/etc/aistation/cluster.yaml", exempt=64030)[TABLE]
+    files[COMPILED] = compiled_text(spec, source="/etc/aistation/cluster.yaml", release="22.05.8")
     return {**files, "accounting.txt": "\n".join(commands) + "\n", "site-keys.txt": "\n".join(keys) + "\n"}
 
 

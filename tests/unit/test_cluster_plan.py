@@ -226,7 +226,7 @@ def test_planning_twice_gives_the_same_plan_and_changes_nothing(six_teams):
     first, second = plan_of(six_teams, observed), plan_of(six_teams, observed)
     assert first == second
     assert first.checksum == second.checksum
-    assert first.counts == {"create": 8 + 6 + 120 + 1 + len(policy.NAMES), "update": 3, "delete": 0}
+    assert first.counts == {"create": 8 + 6 + 120 + 2 + len(policy.NAMES), "update": 3, "delete": 0}
 
 
 def test_a_plan_right_after_apply_is_empty(six_teams):
@@ -264,7 +264,7 @@ def test_a_partition_that_changes_is_shown_key_by_key(small):
     group = small.groups["v100"].model_copy(update={"teams": ["face"]})
     plan = plan_of(changed(small, groups={**small.groups, "v100": group}), observed)
     assert "    ~ partition v100  AllowAccounts none -> face" in plan.lines()
-    assert [type(change) for change in plan.changes] == [c.WriteFile, c.Reconfigure, c.WriteRules, c.WriteRules]
+    assert [type(change) for change in plan.changes] == [c.WriteFile, c.Reconfigure, *[c.WriteRules] * 3]
 
 
 def test_a_limit_that_is_lifted_is_named_with_minus_one():

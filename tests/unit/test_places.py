@@ -85,7 +85,7 @@ def test_a_shared_folder_needs_nothing_to_be_brought():
     [
         ("23.02.0", ["slurm.conf", "aistation.conf", "gres.conf", "cgroup.conf", "cli_filter.lua"], []),
         ("22.05.8", ["slurm.conf", "aistation.conf", "gres.conf", "cli_filter.lua"], ["aistation.conf"]),
-        ("22.05.8", ["job_submit.lua", "aistation_fit.lua", "aistation_policy.lua"], []),
+        ("22.05.8", ["job_submit.lua", "aistation_fit.lua", "aistation_policy.lua", "aistation_policy.json"], []),
         ("21.08.8", ["aistation.conf", "cli_filter.lua", "gres.conf"], ["aistation.conf"]),
         ("20.11.9", ["cli_filter.lua"], ["cli_filter.lua"]),
         ("25.05.1", ["topology.yaml", "scrun.lua"], ["topology.yaml"]),
@@ -223,11 +223,21 @@ def test_files_that_nodes_do_not_take_are_named_before_anything_is_sent(tmp_path
 
 def test_nodes_take_every_file_that_we_write():
     from aistation_slurm.cluster.rules import policy
+    from aistation_slurm.cluster.rules.compiled import COMPILED
     from aistation_slurm.cluster.site import conf as site
     from aistation_slurm.cluster.wanted import files
     from aistation_slurm.node.folder import NAMES
 
-    assert {site.CONF, files.GRES, "slurm.conf", "cgroup.conf", "topology.conf", *policy.NAMES, policy.FILTER} <= NAMES
+    assert {
+        site.CONF,
+        files.GRES,
+        "slurm.conf",
+        "cgroup.conf",
+        "topology.conf",
+        *policy.NAMES,
+        policy.FILTER,
+        COMPILED,
+    } <= NAMES
 
 
 def test_the_line_for_authorized_keys_is_one_command_and_nothing_beside_it(tmp_path):

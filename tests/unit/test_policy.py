@@ -16,6 +16,7 @@ from aistation_slurm.cluster.applying.apply import apply
 from aistation_slurm.cluster.changes import Reconfigure, WriteFile, WriteRules
 from aistation_slurm.cluster.planning.plan import Plan, decide
 from aistation_slurm.cluster.rules import policy
+from aistation_slurm.cluster.rules.compiled import COMPILED, compiled_text
 from aistation_slurm.cluster.rules.table import lua_value
 from aistation_slurm.cluster.site.conf import SiteConf
 from aistation_slurm.cluster.wanted.files import is_edited, is_ours
@@ -84,8 +85,9 @@ def test_job_submit_lua_changes_with_its_table_since_slurmctld_watches_nothing_e
 def test_a_plan_writes_the_rules_last_and_reconfigures_nothing_for_them():
     plan = plan_of(REFUSING, applied(SMALL))
 
-    assert [type(each) for each in plan.changes] == [WriteRules, WriteRules]
+    assert [type(each) for each in plan.changes] == [WriteRules, WriteRules, WriteRules]
     assert plan.lines() == [
+        f"~ file {ETC}/aistation_policy.json  (none)",
         f"~ file {ETC}/aistation_policy.lua  (none)",
         '    ~ over_request  "adjust" -> "refuse"',
         f"~ file {ETC}/job_submit.lua  (none)",
@@ -98,7 +100,8 @@ def test_a_plan_writes_the_rules_last_and_reconfigures_nothing_for_them():
 def test_what_an_interrupted_apply_left_undone_is_done_by_the_next():
     observed = applied(SMALL)
     table = next(each.text for each in plan_of(REFUSING, observed).changes if each.path.name == policy.TABLE)
-    half = replace(observed, files={**observed.files, policy.TABLE: table})
+    compiled = compiled_text(REFUSING, source="cluster.yaml")
+    half = replace(observed, files={**observed.files, policy.TABLE: table, COMPILED: compiled})
     assert [each.path.name for each in plan_of(REFUSING, half).changes] == [policy.RULES]
 
 
@@ -112,7 +115,7 @@ def test_a_slurm_without_lua_gets_no_rules_and_is_told_what_it_misses():
     keys = {key: value for key, value in fresh(SMALL).site.keys.items() if key != "jobsubmitplugins"}
     site = SiteConf(ETC / "slurm.conf", keys, includes=["aistation.conf"])
     plan = plan_of(SMALL, fresh(SMALL, has_lua=False, site=site))
-    assert not [each for each in plan.changes if isinstance(each, WriteRules)]
+    assert [each.path.name for each in plan.changes if isinstance(each, WriteRules)] == [COMPILED]
     assert any("built without Lua" in note for note in plan.notes)
     assert not any("JobSubmitPlugins" in note for note in plan.notes)
 

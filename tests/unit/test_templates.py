@@ -5,31 +5,35 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from aistation_slurm.errors import RenderError, RequestError, UnprintableError
+from aistation_slurm.errors import RenderError, RequestError
 from aistation_slurm.jobs.catalogue import Catalogue, open_catalogue, read_template
-from aistation_slurm.jobs.request import TrainingRequest
+from aistation_slurm.jobs.parameter import Parameter
+from aistation_slurm.jobs.request import TrainingRequest, read_request
 from aistation_slurm.jobs.script import render_script
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "train"
+OURS = {
+    "accelerate", "deepspeed", "horovod", "jax", "mpi", "notebook-as-batch", "plain", "pytorch-ddp", "ray",
+    "single-gpu", "tensorflow-multiworker",
+}  # fmt: skip
 CASES = sorted(path.name for path in GOLDEN.iterdir())
 
 
 def rendered(**wanted: object) -> str:
-    request = TrainingRequest.model_validate({"script": "/data/ann/train.py", "nodes": 2, **wanted})
+    request = read_request({"script": "/data/ann/train.py", "nodes": 2, **wanted})
     return render_script(request, open_catalogue())
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_request_becomes_this_script(case: str) -> None:
-    request = TrainingRequest.model_validate(json.loads((GOLDEN / case / "request.json").read_text()))
+    request = read_request(json.loads((GOLDEN / case / "request.json").read_text()))
     script = render_script(request, open_catalogue())
     expected = GOLDEN / case / "expected.sbatch"
     if os.environ.get("AISTATION_GOLDEN") == "write":
@@ -45,10 +49,23 @@ def test_bash_can_read_the_script(case: str) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+def test_shellcheck_has_nothing_to_say_of_any_script() -> None:
+    """But for SC2317, functions that `bash -c` calls look unused; SC2016, single quotes are meant."""
+    scripts = [GOLDEN / case / "expected.sbatch" for case in CASES]
+    done = subprocess.run(
+        ["shellcheck", "--shell=bash", "--exclude=SC2317,SC2016", "--format=gcc", *scripts],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == ""
+
+
 def test_the_scripts_of_an_awkward_request_hand_over_exactly_what_was_asked_for() -> None:
     """Run the script with stand-ins for Slurm's commands, and look at what Python is given."""
     wanted = json.loads((GOLDEN / "awkward" / "request.json").read_text())
-    assert handed_over(TrainingRequest.model_validate(wanted)) == [wanted["script"], *wanted["args"]]
+    assert handed_over(read_request(wanted)) == [wanted["script"], *wanted["args"]]
 
 
 def handed_over(request: TrainingRequest) -> list[str]:
@@ -61,34 +78,6 @@ def handed_over(request: TrainingRequest) -> list[str]:
     slurm = "export SLURM_NODEID=1 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NTASKS=2 MASTER_ADDR=127.0.0.1\n"
     done = subprocess.run(["bash", "-c", f"{show}{slurm}{run}\non_each_process"], capture_output=True, check=True)
     return done.stdout.decode().split("\0")[:-1]
-
-
-HOSTILE = st.text(st.characters(exclude_categories=["C", "Z"], include_characters=" \"'`$()\\#;&|<>\n\r"), max_size=30)
-
-
-@settings(max_examples=60, deadline=None)
-@given(HOSTILE, HOSTILE)
-def test_no_value_is_ever_executed_or_becomes_an_option(argument: str, folder: str) -> None:
-    plain = rendered(settings={"launcher": "srun"}, args=["x"], checkpoint_dir="/data/x")
-    try:
-        request = TrainingRequest.model_validate(
-            {
-                "script": "/data/ann/train.py",
-                "nodes": 2,
-                "args": [argument],
-                "checkpoint_dir": f"/data/{folder}",
-                "settings": {"launcher": "srun"},
-            }
-        )
-        script = render_script(request, open_catalogue())
-    except UnprintableError:
-        assert "\n" in argument + folder or "\r" in argument + folder
-        return
-    assert len(script.splitlines()) == len(plain.splitlines())
-    assert [line for line in script.splitlines() if line.startswith("#SBATCH")] == [
-        line for line in plain.splitlines() if line.startswith("#SBATCH")
-    ]
-    assert handed_over(request) == ["/data/ann/train.py", argument]
 
 
 @pytest.mark.parametrize(
@@ -108,13 +97,13 @@ def test_no_value_is_ever_executed_or_becomes_an_option(argument: str, folder: s
     ],
 )
 def test_what_would_end_its_line_is_refused(wanted: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(RequestError):
         rendered(**wanted)
 
 
 def test_every_template_says_what_it_is_for() -> None:
     found = list(open_catalogue())
-    assert [each.name for each in found] == ["plain", "pytorch-ddp"]
+    assert {each.name for each in found} >= OURS
     for each in found:
         assert each.title
         assert each.what_for.endswith(".")
@@ -124,10 +113,10 @@ def test_every_template_says_what_it_is_for() -> None:
 def test_the_sites_own_template_comes_first(tmp_path: Path) -> None:
     folder = tmp_path / "train"
     folder.mkdir()
-    (folder / "plain.sbatch.j2").write_text("{#\ntitle: Ours\nwhat_for: us.\n#}\n#!/bin/bash\nrun {{ script }}\n")
-    (folder / "extra.sbatch.j2").write_text("{#\ntitle: More\nwhat_for: more.\n#}\n#!/bin/bash\n")
+    (folder / "plain.sbatch.j2").write_text("{#\ntitle = 'Ours'\nwhat_for = 'us.'\n#}\n#!/bin/bash\nrun {{ script }}\n")
+    (folder / "extra.sbatch.j2").write_text("{#\ntitle = 'More'\nwhat_for = 'more.'\n#}\n#!/bin/bash\n")
     catalogue = open_catalogue(tmp_path)
-    assert catalogue.names() == ["extra", "plain", "pytorch-ddp"]
+    assert set(catalogue.names()) >= {"extra", *OURS}
     assert catalogue["plain"].title == "Ours"
     request = TrainingRequest(script=Path("/a b.py"), template="plain")
     assert render_script(request, catalogue) == "#!/bin/bash\nrun '/a b.py'\n"
@@ -140,21 +129,92 @@ def test_a_template_that_is_not_there_is_named_with_its_nearest() -> None:
 
 
 @pytest.mark.parametrize(
-    "front", ["", "{# title: x #}\n", "{#\ntitle: [\n#}\n", "{#\ntitle: x\nwhat_for: y\nmore: 1\n#}\n"]
+    ("front", "line", "complaint"),
+    [
+        ("", 1, "it has no front matter"),
+        ("{# title = 'x' #}\n", 1, "it has no front matter"),
+        ("{#\ntitle = 'x'\nwhat_for = [\n#}\n", 4, "its front matter is not TOML: "),
+        ("{#\ntitle = x\n#}\n", 2, "its front matter is not TOML: Invalid value"),
+        ("{#\ntitle = 'x'\n#}\n", 1, "'what_for' is a text that must be there"),
+        ("{#\ntitle = 'x'\nwhat_for = 'y'\nmore = 1\n#}\n", 4, "unknown key 'more'"),
+        ("{#\ntitle = 'x'\nwhat_for = 'y'\nparameters = 1\n#}\n", 4, "'parameters' is a table of tables"),
+    ],
 )
-def test_a_template_without_usable_front_matter_is_named(tmp_path: Path, front: str) -> None:
+def test_a_template_without_usable_front_matter_is_named_with_its_line(
+    tmp_path: Path, front: str, line: int, complaint: str
+) -> None:
     path = tmp_path / "bad.sbatch.j2"
     path.write_text(front + "#!/bin/bash\n")
-    with pytest.raises(RenderError, match="front matter") as error:
+    with pytest.raises(RenderError, match=re.escape(complaint)) as error:
         read_template(path)
-    assert error.value.where == str(path)
+    assert error.value.where == f"{path}:{line}"
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("{help = 'x', typ = 'int'}", "'p' has an unknown key 'typ'"),
+        ("{help = 'x', type = 'integer'}", "'p' has the type 'integer'; types are int, float"),
+        ("{type = 'int'}", "'p' has no help"),
+        ("{help = 'x', type = 'choice'}", "'p' has choices if, and only if, its type is 'choice'"),
+        ("{help = 'x', type = 'int', choices = ['a']}", "'p' has choices if, and only if, its type is 'choice'"),
+        ("{help = 'x', choices = ['a'], default = 'b'}", "the default of 'p' can't be used: p is one of a, not 'b'"),
+        ("{help = 'x', type = 'int', min = 2, default = 1}", "the default of 'p' can't be used: p is at least 2"),
+        ("{help = 'x', type = 'int', min = 'two'}", "'min' of 'p' is a number"),
+        ("{help = 'x', min = 1}", "'min' of 'p' is a number"),
+        ("'x'", "'p' is a table"),
+    ],
+)
+def test_a_parameter_that_makes_no_sense_is_named_with_its_line(tmp_path: Path, table: str, complaint: str) -> None:
+    path = tmp_path / "bad.sbatch.j2"
+    path.write_text(f"{{#\ntitle = 'x'\nwhat_for = 'y'\n[parameters]\np = {table}\n#}}\n#!/bin/bash\n")
+    with pytest.raises(RenderError, match=re.escape(complaint)) as error:
+        read_template(path)
+    assert error.value.where == f"{path}:5"
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad", "said"),
+    [
+        ("int", {"7": 7, "-3": -3, 4: 4}, ["seven", "1.5", "", "٣", "1_0"], "is a whole number"),
+        ("float", {"1e-3": 0.001, "2": 2.0, 0.5: 0.5}, ["nan", "inf", "x", "1_0", "٣"], "is a number"),
+        ("bool", {"yes": True, "OFF": False, True: True, "1": True}, ["perhaps", "", "2"], "is yes or no"),
+        ("string", {"a b": "a b", "": "", "数据": "数据"}, ["a\nb", "a\x1bb", "a\u2028b", "a" * 100_001], ""),
+        ("time", {"90": "90", "1-12": "1-12", 30: "30"}, ["soon", "", "UNLIMITED", "1:2:3:4"], "is a time"),
+        ("path", {"/data/x": "/data/x", "-rf": "./-rf"}, ["", "a\0b"], ""),
+    ],
+)
+def test_a_value_is_read_by_the_type_of_its_parameter(
+    kind: Any, good: dict[object, object], bad: list[str], said: str
+) -> None:
+    parameter = Parameter(kind, help="x")
+    assert {value: parameter.read("p", value) for value in good} == good
+    for value in bad:
+        with pytest.raises(RequestError, match=f"^p.*{said}"):
+            parameter.read("p", value)
+
+
+def test_a_number_has_a_least_and_a_most() -> None:
+    parameter = Parameter("float", min=0.5, max=2)
+    assert parameter.read("p", "2") == 2
+    with pytest.raises(RequestError, match=r"^p is at least 0\.5, not 0\.4$"):
+        parameter.read("p", "0.4")
+    with pytest.raises(RequestError, match=r"^p is at most 2, not 2\.1$"):
+        parameter.read("p", "2.1")
+
+
+def test_all_values_that_a_template_can_not_take_are_said_at_once() -> None:
+    with pytest.raises(RequestError, match="2 values can't be used") as error:
+        rendered(settings={"restarts": "often", "notice": "0"})
+    assert error.value.hint == "restarts is a whole number, not 'often'\nnotice is at least 1, not 0"
 
 
 def test_a_name_that_the_template_uses_and_nobody_knows_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
-    (tmp_path / "train" / "odd.sbatch.j2").write_text("{#\ntitle: x\nwhat_for: y\n#}\n{{ nope }}\n")
-    with pytest.raises(RenderError, match="'nope' is undefined"):
+    (tmp_path / "train" / "odd.sbatch.j2").write_text("{#\ntitle = 'x'\nwhat_for = 'y'\n#}\n\n{{ nope }}\n")
+    with pytest.raises(RenderError, match="'nope' is undefined") as error:
         render_script(TrainingRequest(script=Path("/t.py"), template="odd"), Catalogue(tmp_path))
+    assert error.value.where == f"{tmp_path}/train/odd.sbatch.j2:6"
 
 
 @pytest.mark.parametrize(
@@ -170,8 +230,14 @@ def test_a_setting_that_the_template_can_not_take_is_said(settings: dict[str, st
         rendered(settings=settings)
 
 
+@pytest.mark.parametrize("option", ["python", "image"])
+def test_what_would_be_taken_for_an_option_of_what_it_is_given_to_is_refused(option: str) -> None:
+    with pytest.raises(RequestError, match=f"--{option}: '-x' begins with a dash"):
+        rendered(**{option: "-x"})
+
+
 def test_the_plain_template_takes_one_node_only() -> None:
-    with pytest.raises(RequestError, match="'plain' has no parameter 'nodes'"):
+    with pytest.raises(RequestError, match="'plain' runs on one node, not with nodes = 2"):
         rendered(template="plain")
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from aistation_slurm.cluster.places.base import Files, Hosts, Seen
 from aistation_slurm.cluster.rules import policy
+from aistation_slurm.cluster.rules.compiled import COMPILED
 
-CONTROLLER_ONLY = frozenset(policy.NAMES)
-"""What slurmctld alone reads, so that no other host lacks it."""
+CONTROLLER_ONLY = frozenset({*policy.NAMES, COMPILED})
+"""What no other host lacks: slurmctld alone reads the rules, and where the policy isn't, our commands ask Slurm."""
 HANDED_OUT = frozenset(
     {
         "slurm.conf",

@@ -18,6 +18,7 @@ from aistation_slurm.cluster.changes import (
 from aistation_slurm.cluster.effects import effect_of_gres
 from aistation_slurm.cluster.observed import Observed
 from aistation_slurm.cluster.rules import policy
+from aistation_slurm.cluster.rules.compiled import COMPILED, compiled_text
 from aistation_slurm.cluster.rules.difference import table_changes
 from aistation_slurm.cluster.site.changes import site_changes
 from aistation_slurm.cluster.site.edits import SiteEdits
@@ -33,6 +34,7 @@ def file_changes(
     """Yield what becomes of each file: of our own, of the site's, and of the rules of submission."""
     yield from _files(texts, observed, conf_dir, spec)
     yield from site_changes(spec, observed, edits)
+    yield from _compiled(spec, observed, conf_dir, source)
     yield from _rules(spec, observed, conf_dir, source, first=JOB_SUBMIT in edits.keys)
 
 
@@ -63,7 +65,8 @@ def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str, *
     kind = WriteRulesFirst if first and observed.files.get(policy.RULES) is None else WriteRules
     has_filter = spec.slurm.cli_filter or is_ours(observed.files.get(policy.FILTER) or "site")
     exempt = policy.slurm_user(observed.config)
-    texts = policy.rules_files(spec, source=source, exempt=exempt, with_filter=has_filter)
+    release = observed.config.get("SLURM_VERSION", "")
+    texts = policy.rules_files(spec, source=source, exempt=exempt, with_filter=has_filter, release=release)
     changed = {name for name, text in texts.items() if body_of(observed.files.get(name) or "") != body_of(text)}
     is_newer = bool(changed - {policy.FILTER})
     for name in (each for each in texts if each in changed or (is_newer and each == policy.RULES)):
@@ -71,6 +74,16 @@ def _rules(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str, *
         lines = table_changes(old, text) if old and name == policy.TABLE else ()
         written = WriteFilter if name == policy.FILTER else kind
         yield written(conf_dir / name, text, old, lines, edited=bool(old) and is_edited(old or ""))
+
+
+def _compiled(spec: ClusterSpec, observed: Observed, conf_dir: Path, source: str) -> Iterator[WriteRules]:
+    """Yield the policy that our own commands read; with Lua or without."""
+    old = observed.files.get(COMPILED)
+    if not (spec.is_ours or is_ours(old or "site")):
+        return
+    text = compiled_text(spec, source=source, release=observed.config.get("SLURM_VERSION", ""))
+    if body_of(old or "") != body_of(text):
+        yield WriteRules(conf_dir / COMPILED, text, old, edited=bool(old) and is_edited(old or ""))
 
 
 def _gres_effect(old: str, new: str, observed: Observed) -> Effect:

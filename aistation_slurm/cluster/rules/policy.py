@@ -30,15 +30,21 @@ PLUGIN = "job_submit_lua.so"
 
 
 def rules_files(
-    spec: ClusterSpec, *, source: str, exempt: int | None = None, with_filter: bool | None = None
+    spec: ClusterSpec,
+    *,
+    source: str,
+    exempt: int | None = None,
+    with_filter: bool | None = None,
+    release: str = "",
 ) -> dict[str, str]:
     """Return name -> text of the files that Slurm's Lua plugins need beside slurm.conf, in the order to write them.
 
     slurmctld watches job_submit.lua alone, so that file names what the others hold: it changes with them.
     `exempt` is SlurmUser's number, whose jobs pass as root's do. cli_filter.lua is among them where the cluster file
-    wants it, unless `with_filter` says otherwise.
+    wants it, unless `with_filter` says otherwise. `release` is Slurm's own, `22.05.8`.
     """
-    bodies = {TABLE: table_text(spec, exempt=exempt), **{name: _asset(name) for name in NAMES if name != TABLE}}
+    bodies = {name: _asset(name) for name in NAMES if name != TABLE}
+    bodies = {TABLE: table_text(spec, exempt=exempt, release=release), **bodies}
     parts = ", ".join(f"{name} ({_short(bodies[name])})" for name in NAMES if name != RULES)
     bodies[RULES] = f"-- Reads {parts}.\n{bodies[RULES]}"
     files = {name: preamble(body, source, comment="--") + body for name, body in bodies.items()}

@@ -29,27 +29,49 @@ _KEYWORDS = frozenset(
 _ROOT = 0
 
 
-def table_text(spec: ClusterSpec, *, exempt: int | None = None, users: bool = False) -> str:
+def table_text(spec: ClusterSpec, *, exempt: int | None = None, users: bool = False, release: str = "") -> str:
     """Return what the cluster file says of submissions, as a Lua table: a group or team a line.
 
     Groups of the site's own are left out, so that the rules leave them alone. `exempt` is SlurmUser's number. With
-    `users` the table says which team a user is in: a user's own command has nobody else to ask.
+    `users` the table says which team a user is in: a user's own command has nobody else to ask. `release` is Slurm's,
+    `22.05.8`, for rules that hold on some releases only.
     """
-    groups = {name: _group(spec, name, group) for name, group in spec.managed_groups().items()}
-    teams = {name: _team(spec, name) for name in spec.managed_teams()}
+    groups, teams = table_groups(spec), table_teams(spec)
+    first = {"over_request": None, "default_group": None}  # in the order in which they are written
+    exempted = dict.fromkeys(sorted({_ROOT, *([] if exempt is None else [exempt])}), True)
     tops: dict[str, Lua] = {
-        "over_request": spec.over_request,
-        "default_group": spec.default_group if spec.default_group in groups else None,
-        "exempt": dict.fromkeys(sorted({_ROOT, *([] if exempt is None else [exempt])}), True),
-        "user": _quota(spec.quota.per_user, user_limits(spec).get("GrpTRES", "")),
-        "development": _development(spec),
-        "night": _both(spec.calendar.quota) if spec.calendar.has_nights and spec.calendar.quota else None,
-        "over_quota": True if spec.emergency.over_quota else None,
+        **first,
+        "release": release or None,
+        "exempt": exempted,
+        **table_tops(spec),
         "order": list(groups),
         "users": _users(spec) if users else None,
     }
     lines = [f"  {key} = {lua_value(value)},\n" for key, value in tops.items() if value is not None]
     return "".join(["return {\n", *lines, *_block("groups", groups), *_block("teams", teams), "}\n"])
+
+
+def table_groups(spec: ClusterSpec) -> dict[str, dict[str, Lua]]:
+    """Return what each group of ours has, and what of it a user and a team may have."""
+    return {name: _group(spec, name, group) for name, group in spec.managed_groups().items()}
+
+
+def table_teams(spec: ClusterSpec) -> dict[str, dict[str, Lua]]:
+    """Return what each team of ours may have in all, and which is above it."""
+    return {name: _team(spec, name) for name in spec.managed_teams()}
+
+
+def table_tops(spec: ClusterSpec) -> dict[str, Lua]:
+    """Return what holds for all groups and teams; None is not said."""
+    groups = spec.managed_groups()
+    return {
+        "over_request": spec.over_request,
+        "default_group": spec.default_group if spec.default_group in groups else None,
+        "user": _quota(spec.quota.per_user, user_limits(spec).get("GrpTRES", "")),
+        "development": _development(spec),
+        "night": _both(spec.calendar.quota) if spec.calendar.has_nights and spec.calendar.quota else None,
+        "over_quota": True if spec.emergency.over_quota else None,
+    }
 
 
 def lua_value(value: Lua) -> str:
@@ -71,7 +93,7 @@ def lua_value(value: Lua) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _group(spec: ClusterSpec, name: str, group: GpuGroup) -> Lua:
+def _group(spec: ClusterSpec, name: str, group: GpuGroup) -> dict[str, Lua]:
     limits, quotas = group_limits(group, spec.quota), group_quotas(group, spec.quota)
     # NVIDIA's service shares one GPU of a node among the jobs of one user: a job can't have shares of two.
     shares = group.shards_per_gpu if group.sharing == "mps" and group.shards_per_gpu > 1 else group.shards_per_node
@@ -91,7 +113,7 @@ def _group(spec: ClusterSpec, name: str, group: GpuGroup) -> Lua:
     }
 
 
-def _team(spec: ClusterSpec, name: str) -> Lua:
+def _team(spec: ClusterSpec, name: str) -> dict[str, Lua]:
     team = spec.teams[name]
     quota = team.quota if spec.below(name) else team.quota.over(spec.quota.per_team)
     limits = team_limits(spec, name)
@@ -138,7 +160,7 @@ def _users(spec: ClusterSpec) -> Lua:
     return found
 
 
-def _block(name: str, rows: Mapping[str, Lua]) -> list[str]:
+def _block(name: str, rows: Mapping[str, Mapping[str, Lua]]) -> list[str]:
     return [f"  {name} = {{\n", *(f"    {_key(key)} = {lua_value(row)},\n" for key, row in rows.items()), "  },\n"]
 
 

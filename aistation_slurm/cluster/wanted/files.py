@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -150,9 +151,17 @@ def preamble(body: str, source: str, *, comment: str = "#") -> str:
     )
 
 
+def json_preamble(body: str, source: str) -> str:
+    """Return the same two lines above a JSON object, whose first two keys they are; `body` is the rest of it."""
+    checksum = sha256(body.encode()).hexdigest()[:12]
+    note = "Changes made here are lost; change the cluster file instead."
+    written = f"{PREAMBLE}{printable(source)} (contents {checksum})."
+    return f'{{"written": {json.dumps(written, ensure_ascii=False)},\n "note": {json.dumps(note)},\n'
+
+
 def is_ours(text: str) -> bool:
     """True where the file is one that we wrote, or says nothing at all."""
-    return text.startswith((f"# {PREAMBLE}", f"-- {PREAMBLE}")) or not any(_meaning(text))
+    return text.startswith((f"# {PREAMBLE}", f"-- {PREAMBLE}", f'{{"written": "{PREAMBLE}')) or not any(_meaning(text))
 
 
 def is_edited(text: str) -> bool:

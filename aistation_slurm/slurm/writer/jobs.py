@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
-from aistation_slurm.errors import InvalidRequest, SlurmUnreadable
+from aistation_slurm.errors import InvalidRequest
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.slurm.nodelist import expand
 from aistation_slurm.slurm.refusals import complaints_in, what_it_said
-from aistation_slurm.slurm.runner import Completed, shown
+from aistation_slurm.slurm.runner import Completed
+from aistation_slurm.slurm.sbatch import Batch, sbatch
 from aistation_slurm.slurm.units import write_duration, write_time
 from aistation_slurm.slurm.writer.orders import Orders, one_name
 
@@ -23,7 +24,6 @@ _OVER = re.compile(
 )
 _TOLD = re.compile(r"^scancel: (?:Terminating|Signal \d+ to) ", re.MULTILINE)
 _IN_THE_QUEUE = re.compile(r"job is pending execution", re.IGNORECASE)
-_JOB_ID = re.compile(r"^(?P<job_id>\d+)(?:;\S+)?$", re.MULTILINE)
 _TASKS = re.compile(r"(?P<first>[0-9]{1,9})(?:-(?P<last>[0-9]{1,9})(?::(?P<stride>[0-9]{1,9}))?)?")
 _ODD = "\ufffd"
 """Stands in a name for a byte that is no UTF-8."""
@@ -62,6 +62,8 @@ class JobChanges(TypedDict, total=False):
     admin_comment: str
     requeue: bool
     """Whether it may be put back into the queue."""
+    array_task_throttle: int
+    """How many members of an array may run at once; 0 is all of them."""
 
 
 def _yes_or_no(value: bool) -> str:
@@ -86,6 +88,7 @@ _WORDS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "comment": ("Comment", str),
     "admin_comment": ("AdminComment", str),
     "requeue": ("Requeue", _yes_or_no),
+    "array_task_throttle": ("ArrayTaskThrottle", str),
 }
 
 
@@ -97,12 +100,7 @@ class JobOrders(Orders):
 
         After `SlurmUnreachable` the job may be there all the same: look for it before it is submitted again.
         """
-        where = ("--chdir", str(cwd)) if cwd else ()
-        argv = ("sbatch", "--parsable", *where, *options)
-        match = _JOB_ID.search(self._order(argv, stdin=script).stdout)
-        if not match:
-            raise SlurmUnreadable("no job id in the answer", where=shown(argv))
-        return int(match["job_id"])
+        return sbatch(self._runner, Batch(text=script, options=options, cwd=cwd), timeout=self._timeout).job_id
 
     def sbatch_test(self, script: str, *options: str) -> str:
         """Return when and where the job would start; nothing is submitted, but every plugin is asked."""

@@ -1,7 +1,7 @@
 """Looking at what ended: in Slurm, and in the folder of each run with the rights of its owner, never with ours.
 
-As root a child takes on the owner's uid, gid and groups before it looks. Without root it looks with our own rights, at
-names only: what a log says could be another's secret, behind a link that the user made.
+As root a child takes on the owner's uid, gid and groups before it looks. Without root it looks with our own rights, and
+reads a log only where the file is the owner's own: another's could stand behind a link that the user made.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def see(user: str, jobs: Sequence[Job]) -> dict[int, Sight]:
          "log": job.stdout}
         for job in jobs if job.work_dir
     ]  # fmt: skip
-    said = _ask(asked, account, with_log=as_owner)
+    said = _ask(asked, account, as_owner=as_owner)
     if isinstance(said, str):
         return {job.job_id: Sight(said) for job in jobs}
     return {job.job_id: _sight(job, said.get(str(job.job_id), {})) for job in jobs}
@@ -91,13 +91,13 @@ def _array(job: Job) -> str:
     return str(Path(job.work_dir) / folder_name(job.name, job.array_job_id)) if job.array_job_id else ""
 
 
-def _ask(asked: list[dict[str, str]], account: pwd.struct_passwd, *, with_log: bool) -> Mapping[str, Any] | str:
+def _ask(asked: list[dict[str, str]], account: pwd.struct_passwd, *, as_owner: bool) -> Mapping[str, Any] | str:
     """Return what the child saw, or in words why it saw nothing; what it answers is the user's word, not ours."""
     who: dict[str, Any] = {}
     if os.geteuid() == 0:
         groups = os.getgrouplist(account.pw_name, account.pw_gid)
         who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
-    argv = (sys.executable, "-I", str(Path(resume_eyes.__file__)), *(["--with-log"] if with_log else []))
+    argv = (sys.executable, "-I", str(Path(resume_eyes.__file__)), *([] if as_owner else [str(account.pw_uid)]))
     try:
         process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", bufsize=0,

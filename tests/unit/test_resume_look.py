@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from aistation_slurm.checkpoint import Checkpoints, Run
-from aistation_slurm.faults import resume_look
+from aistation_slurm.faults import resume_eyes, resume_look
 from aistation_slurm.faults.resume import Sight
 from aistation_slurm.faults.resume_look import _sight, _talk, look, see, tagged
 from aistation_slurm.jobs.judge import load_table
@@ -97,6 +97,13 @@ def test_root_sees_no_more_than_the_jobs_owner_may(run):
     sight = see("nobody", [a_job(run, user="nobody")])[7]
     assert "Permission denied" in sight.blind
     assert sight.log is None
+
+
+def test_without_root_a_log_is_read_only_where_the_file_is_its_owners_own(run):
+    what = {"work_dir": str(run), "folder": str(run / "t-7"), "array": "", "log": str(run / "t-7.log")}
+    assert resume_eyes.look(what, owner=os.geteuid())["log"] == "ValueError: no\n"
+    others = resume_eyes.look(what, owner=os.geteuid() + 1)
+    assert (others["log"], others["step"]) == (None, 30)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from aistation_slurm.jobs.judge import Verdict
+from aistation_slurm.jobs.run_folder import folder_name
 from aistation_slurm.jobs.tag import Tag
 from aistation_slurm.slurm.model import Job, Node
 from aistation_slurm.slurm.nodelist import expand
@@ -39,6 +40,8 @@ class Sight:
     """When the newest file among its checkpoints was written, of whatever form it is."""
     log: str | None = None
     """The end of its log; None where it may not be read."""
+    is_sweep: bool = False
+    """True where its array is one of `aistation job sweep`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +62,15 @@ class Ended:
 
     @property
     def again(self) -> str:
-        """The one command that submits it again, to go on from its checkpoint."""
-        return f"aistation job submit --again {shlex.quote(str(self.sight.folder or self.job.job_id))}"
+        """The one command that submits it again, to go on from its checkpoint; of an array this member alone."""
+        job, folder = self.job, self.sight.folder
+        if job.array_job_id is None or not job.array_task.isdecimal():
+            return f"aistation job submit --again {shlex.quote(str(folder or job.job_id))}"
+        if self.sight.is_sweep:
+            return f"aistation job sweep retry {job.array_job_id} --members {job.array_task}"
+        whole = Path(job.work_dir) / folder_name(job.name, job.array_job_id)
+        saved = f" --checkpoint-dir {shlex.quote(str(folder / 'checkpoints'))}" if folder else ""
+        return f"aistation job submit --again {shlex.quote(str(whole))} --array {job.array_task}{saved}"
 
     def __str__(self) -> str:
         job = self.job

@@ -1,8 +1,9 @@
 """Looks at run folders with their owner's rights: a process of its own, started as that user by `resume_look`.
 
-    python -I resume_eyes.py < [{"key": ..., "work_dir": ..., "folder": ..., "log": ...}, ...] > {key: what it saw}
+    python -I resume_eyes.py < [{"key", "work_dir", "folder", "array", "log"}, ...] > {key: what it saw}
 
-Nothing here is done as root: a user's folder may hold links to whatever the user likes.
+Nothing here is done as root: a user's folder may hold links to whatever the user likes. As SlurmUser, whose number of
+the owner is then the argument, a log is read only where the file is the owner's own.
 """
 
 from __future__ import annotations
@@ -17,23 +18,29 @@ if not __package__:  # started by its path, which needs no PYTHONPATH
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
 from aistation_slurm import checkpoint, progress
-from aistation_slurm.jobs.judge.ending import last_run, read_tail
+from aistation_slurm.jobs.judge.ending import last_run, tail_of
 
+_LARGEST_REQUEST = 1 << 22
 _FILES = 2000
 """So many entries of a checkpoint folder are looked at for the newest."""
 
 
-def look(what: dict[str, Any], *, with_log: bool) -> dict[str, Any]:
-    """Return what is seen of one run; `blind` says why nothing is."""
-    seen: dict[str, Any] = {"blind": "", "folder": False, "step": None, "saved_at": None, "log": None}
+def look(what: dict[str, Any], *, owner: int | None = None) -> dict[str, Any]:
+    """Return what is seen of one run; `blind` says why nothing is.
+
+    Args:
+        what: the run's files.
+        owner: where this process is not the run's owner, their uid: of another's file not a word is read.
+    """
+    seen: dict[str, Any] = {"blind": "", "folder": False, "step": None, "saved_at": None, "log": None, "sweep": False}
     try:
         os.listdir(what["work_dir"])
         seen["folder"] = Path(what["folder"]).is_dir()
         if seen["folder"]:
             seen.update(_saved(Path(what["folder"])))
-        if with_log and what["log"]:
-            os.close(os.open(what["log"], os.O_RDONLY | os.O_NONBLOCK))  # a log that may not be read is no empty one
-            seen["log"] = last_run(read_tail(Path(what["log"])))
+        seen["sweep"] = bool(what["array"]) and _is_sweep(Path(what["array"]) / "job.json")
+        if what["log"]:
+            seen["log"] = _end_of(what["log"], owner)
     except FileNotFoundError as error:
         if str(error.filename) == what["work_dir"]:  # its file system may not be here
             seen["blind"] = f"there is no {what['work_dir']} on this machine"
@@ -42,6 +49,25 @@ def look(what: dict[str, Any], *, with_log: bool) -> dict[str, Any]:
     except (OSError, checkpoint.CheckpointError) as error:
         seen["blind"] = str(error)[:500]
     return seen
+
+
+def _end_of(log: str, owner: int | None) -> str | None:
+    """Return what the last run printed at its end; None of a file that is another's, behind a link of the user's."""
+    number = os.open(log, os.O_RDONLY | os.O_NONBLOCK)  # a log that may not be read raises, and is no empty one
+    try:
+        if owner is not None and os.fstat(number).st_uid != owner:
+            return None
+        return last_run(tail_of(number))
+    finally:
+        os.close(number)
+
+
+def _is_sweep(request: Path) -> bool:
+    try:
+        raw = json.loads(request.read_bytes()[:_LARGEST_REQUEST])
+    except (OSError, ValueError):
+        return False
+    return isinstance(raw, dict) and bool(raw.get("sweep"))
 
 
 def _saved(folder: Path) -> dict[str, Any]:
@@ -74,8 +100,8 @@ def _newest(folder: Path) -> float | None:
 def main() -> None:
     """Answer on stdout what was asked on stdin."""
     asked = json.load(sys.stdin)
-    with_log = "--with-log" in sys.argv
-    json.dump({each["key"]: look(each, with_log=with_log) for each in asked}, sys.stdout)
+    owner = int(sys.argv[1]) if len(sys.argv) > 1 else None
+    json.dump({each["key"]: look(each, owner=owner) for each in asked}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Looking at what ended: in Slurm, and in the folder of each run with the rights of its owner, never with ours.
 
-As root a child takes on the owner's uid, gid and groups before it looks. Without root it looks with our own rights, at
-names only: what a log says could be another's secret, behind a link that the user made.
+As root a child takes on the owner's uid, gid and groups before it looks. Without root it looks with our own rights, and
+reads a log only where the file is the owner's own: another's could stand behind a link that the user made.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import IO, Any, cast
 from aistation_slurm.faults import resume_eyes
 from aistation_slurm.faults.resume import Ended, Sight
 from aistation_slurm.jobs.judge import Ending, Rule, ending_of, judge
-from aistation_slurm.jobs.run_folder import run_folder
+from aistation_slurm.jobs.run_folder import folder_name, run_folder
 from aistation_slurm.jobs.tag import Tag, read_tag
 from aistation_slurm.slurm.model import Job
 
@@ -71,9 +71,12 @@ def see(user: str, jobs: Sequence[Job]) -> dict[int, Sight]:
     except (KeyError, ValueError):
         return {job.job_id: Sight(f"there is no user {user} on this machine") for job in jobs}
     as_owner = os.geteuid() in {0, account.pw_uid}
-    asked = [{"key": str(job.job_id), "work_dir": job.work_dir, "folder": _folder(job), "log": job.stdout}
-             for job in jobs if job.work_dir]  # fmt: skip
-    said = _ask(asked, account, with_log=as_owner)
+    asked = [
+        {"key": str(job.job_id), "work_dir": job.work_dir, "folder": _folder(job), "array": _array(job),
+         "log": job.stdout}
+        for job in jobs if job.work_dir
+    ]  # fmt: skip
+    said = _ask(asked, account, as_owner=as_owner)
     if isinstance(said, str):
         return {job.job_id: Sight(said) for job in jobs}
     return {job.job_id: _sight(job, said.get(str(job.job_id), {})) for job in jobs}
@@ -84,13 +87,17 @@ def _folder(job: Job) -> str:
     return str(folder.path) if folder else ""
 
 
-def _ask(asked: list[dict[str, str]], account: pwd.struct_passwd, *, with_log: bool) -> Mapping[str, Any] | str:
+def _array(job: Job) -> str:
+    return str(Path(job.work_dir) / folder_name(job.name, job.array_job_id)) if job.array_job_id else ""
+
+
+def _ask(asked: list[dict[str, str]], account: pwd.struct_passwd, *, as_owner: bool) -> Mapping[str, Any] | str:
     """Return what the child saw, or in words why it saw nothing; what it answers is the user's word, not ours."""
     who: dict[str, Any] = {}
     if os.geteuid() == 0:
         groups = os.getgrouplist(account.pw_name, account.pw_gid)
         who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
-    argv = (sys.executable, "-I", str(Path(resume_eyes.__file__)), *(["--with-log"] if with_log else []))
+    argv = (sys.executable, "-I", str(Path(resume_eyes.__file__)), *([] if as_owner else [str(account.pw_uid)]))
     try:
         process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", bufsize=0,
@@ -142,6 +149,7 @@ def _sight(job: Job, raw: Any) -> Sight:
         step=step if type(step) is int and 0 <= step < 1 << 62 else None,
         saved_at=_moment(saved_at),
         log=log if isinstance(log, str) else None,
+        is_sweep=raw.get("sweep") is True,
     )
 
 

@@ -52,9 +52,15 @@ def watch(engine: Engine, jobs: Sequence[tuple[Job, Tag]], now: datetime) -> Non
             row = known.get((job.job_id, tag.submission))
             if row is None:
                 work.add(_new(job, tag, now))
-            elif row.restart_count != job.restart_count or (row.over and not job.state.is_over):
+            elif _has_changed(row, job):
                 row.restart_count, row.seen_at, row.over = job.restart_count, now, False
+                row.array_task, row.stdout = job.array_task[:64], job.stdout[:4096]  # `[1-9]` until it is one of them
                 work.add(row)
+
+
+def _has_changed(row: WatchedJob, job: Job) -> bool:
+    is_alive_again = row.over and not job.state.is_over
+    return is_alive_again or (row.restart_count, row.array_task) != (job.restart_count, job.array_task[:64])
 
 
 def _new(job: Job, tag: Tag, now: datetime) -> WatchedJob:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import shutil
 import sys
 import threading
@@ -287,15 +288,34 @@ def test_a_time_limit_that_cut_a_training_short_is_gone_on_from(rig):
     rig.wait_for(lambda: rig.job(job_id).state.is_success, within=40)
 
 
-def test_the_owner_of_a_job_that_slurm_has_forgotten_is_told_the_command(rig):
-    job_id = rig.submit("save 10\nexit 75\n")
+TRAINING = """import os, sys, checkpoint
+them = checkpoint.Checkpoints(os.environ["AISTATION_CHECKPOINT_DIR"])
+start = them.claim()
+step = start.step if start else 0
+print("at step", step)
+them.save(step + 10, b"state")
+sys.exit(0 if start else 75)
+"""
+
+
+def test_the_owner_of_a_job_that_slurm_has_forgotten_is_told_the_command_which_goes_on_from_its_checkpoint(rig):
+    (rig.ann.folder / "train.py").write_text(TRAINING)
+    aistation = (sys.executable, "-m", "aistation_slurm")
+    asked = ("--auto-resume=3", "--template", "plain", "--name", "t", "--python", sys.executable, "--parsable")
+    job_id = int(rig.ann.run(*aistation, "job", "submit", *asked, "train.py"))
     assert rig.about(job_id) == []  # the duty has seen it once
     rig.until_over(job_id)
     with conf_with(rig.station, "MinJobAge", "2"):
         held = rig.station.slurm.read.jobs
         rig.wait_for(lambda: job_id not in {each.job_id for each in held(with_over=True)}, within=150, every=1)
         (line,) = rig.about(job_id)
-        assert "its program ended with code 75" in line
-        assert "and Slurm has forgotten it by now" in line
-        assert len(rig.told(job_id)) == 1
-        assert rig.about(job_id) == []
+    assert "its program ended with code 75" in line
+    assert "and Slurm has forgotten it by now" in line
+    assert rig.about(job_id) == []
+    (mail,) = rig.told(job_id)
+    (command,) = re.findall(r"(?m)^    aistation (job submit --again .*)$", mail)
+
+    again = int(rig.ann.run(*aistation, *shlex.split(command), "--parsable"))
+    rig.wait_for(lambda: rig.job(again).state.is_over, within=60)
+    assert rig.job(again).state.is_success
+    assert "at step 10" in (rig.ann.folder / f"t-{again}.log").read_text()

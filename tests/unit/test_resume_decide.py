@@ -193,6 +193,18 @@ def test_a_folder_with_spaces_is_quoted_in_the_command_and_without_a_folder_the_
     assert replace(odd, sight=Sight()).again == "aistation job submit --again 7"
 
 
+def test_of_an_array_the_command_names_this_member_alone():
+    member = ended(JobState.OUT_OF_MEMORY)
+    job = replace(member.job, array_job_id=5, array_task="3", work_dir="/home/ann")
+    member = replace(member, job=job, sight=replace(member.sight, folder=Path("/home/ann/t-5_3")))
+    again = "aistation job submit --again /home/ann/t-5 --array 3 --checkpoint-dir /home/ann/t-5_3/checkpoints"
+    assert member.again == again
+    assert (
+        replace(member, sight=replace(member.sight, is_sweep=True)).again == "aistation job sweep retry 5 --members 3"
+    )
+    assert str(one(member)).startswith("job 7 t of ann (member 3 of 5) is not started again: ")
+
+
 def test_many_at_once_are_taken_for_a_fault_of_the_platform():
     steps = decide([ended(job_id=n, ago=100 + n) for n in range(1, 6)], [], ResumePolicy(at_once=3), NOON)
     assert [each.ended.job.job_id for each in steps[:3]] == [5, 4, 3]  # the oldest first

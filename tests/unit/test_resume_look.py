@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from aistation_slurm.checkpoint import Checkpoints, Run
-from aistation_slurm.faults import resume_look
+from aistation_slurm.faults import resume_eyes, resume_look
 from aistation_slurm.faults.resume import Sight
 from aistation_slurm.faults.resume_look import _sight, _talk, look, see, tagged
 from aistation_slurm.jobs.judge import load_table
@@ -61,6 +62,16 @@ def test_checkpoints_of_another_form_are_seen_by_their_time_and_the_reported_ste
     assert (sight.step, sight.saved_at) == (12, datetime.fromtimestamp(1_700_000_000, UTC))
 
 
+@pytest.mark.parametrize(
+    ("record", "is_sweep"), [('{"sweep": {"grid": 1}}', True), ('{"sweep": null}', False), ("{", False)]
+)
+def test_a_member_of_a_sweep_is_told_from_one_of_any_other_array(tmp_path, record, is_sweep):
+    (tmp_path / "t-5").mkdir()
+    (tmp_path / "t-5" / "job.json").write_text(record)
+    member = replace(a_job(tmp_path), array_job_id=5, array_task="3")
+    assert see(ME, [member])[7].is_sweep is is_sweep
+
+
 def test_a_job_that_printed_nothing_and_made_no_folder_is_seen_to_have_done_so(tmp_path):
     assert see(ME, [a_job(tmp_path)])[7] == Sight(log="")
 
@@ -86,6 +97,13 @@ def test_root_sees_no_more_than_the_jobs_owner_may(run):
     sight = see("nobody", [a_job(run, user="nobody")])[7]
     assert "Permission denied" in sight.blind
     assert sight.log is None
+
+
+def test_without_root_a_log_is_read_only_where_the_file_is_its_owners_own(run):
+    what = {"work_dir": str(run), "folder": str(run / "t-7"), "array": "", "log": str(run / "t-7.log")}
+    assert resume_eyes.look(what, owner=os.geteuid())["log"] == "ValueError: no\n"
+    others = resume_eyes.look(what, owner=os.geteuid() + 1)
+    assert (others["log"], others["step"]) == (None, 30)
 
 
 @pytest.fixture

@@ -102,6 +102,14 @@ def test_a_job_that_slurm_no_longer_holds_is_known_as_it_was_seen_last(engine):
     assert (job.restart_count, job.stdout, tag) == (2, JOB.stdout, TAG)
 
 
+def test_an_array_that_waited_as_a_whole_is_known_by_the_member_that_it_became(engine):
+    whole = replace(JOB, array_job_id=7, array_task="[1-3]", stdout="/home/ann/t-7_4294967294.log")
+    memory.watch(engine, [(whole, TAG)], NOON)
+    memory.watch(engine, [(replace(whole, array_task="3", stdout="/home/ann/t-7_3.log"), TAG)], LATER)
+    ((job, _),) = memory.forgotten(engine, set())
+    assert (job.array_task, job.stdout) == ("3", "/home/ann/t-7_3.log")
+
+
 def test_a_job_for_which_nothing_is_left_to_do_is_watched_no_more_unless_it_runs_again(engine):
     memory.watch(engine, [(JOB, TAG)], NOON)
     memory.close(engine, [(7, "a1")], NOON)

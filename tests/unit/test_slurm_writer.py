@@ -442,3 +442,20 @@ def test_an_order_that_nobody_heard_is_unreachable():
     refused = Scripted(returncode=1, stderr="slurm_reconfigure error: Unable to contact slurm controller\n")
     with pytest.raises(SlurmUnreachable):
         SlurmWriter(refused).reconfigure()
+
+
+@pytest.mark.parametrize(
+    ("told", "listed"),
+    [("(null) (null)", "v100-01"), ("(null) v100-[05-07]", "v100-[05-07],v100-01"), ("v100-02 (null)", "v100-01")],
+)
+def test_a_node_is_excluded_beside_those_that_were(told, listed):
+    runner = Scripted(stdout=f"{told}\n")
+    SlurmWriter(runner).exclude_nodes(a_job(7), "v100-01")
+    assert runner.asked[-1] == ("scontrol", "update", "JobId=7", f"ExcNodeList={listed}")
+
+
+def test_a_node_that_a_job_asks_for_by_name_is_not_taken_from_it():
+    runner = Scripted(stdout="v100-[01-02] (null)\n")
+    with pytest.raises(InvalidRequest, match="asks for v100-01 by name"):
+        SlurmWriter(runner).exclude_nodes(a_job(7), "v100-01")
+    assert len(runner.asked) == 1

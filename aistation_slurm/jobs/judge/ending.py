@@ -45,14 +45,20 @@ def read_tail(log: Path) -> str:
     except OSError:
         return ""
     try:
+        return tail_of(number)
+    finally:
+        os.close(number)
+
+
+def tail_of(number: int) -> str:
+    """Return the last 64 KiB of an open plain file as text; nothing where it can't be read, or is no plain file."""
+    try:
         about = os.fstat(number)
         if not stat.S_ISREG(about.st_mode):
             return ""
         return os.pread(number, TAIL, max(0, about.st_size - TAIL)).decode(errors="replace")
     except OSError:
         return ""
-    finally:
-        os.close(number)
 
 
 def last_run(text: str) -> str:

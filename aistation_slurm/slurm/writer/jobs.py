@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from aistation_slurm.errors import InvalidRequest
 from aistation_slurm.slurm.model import Job
+from aistation_slurm.slurm.nodelist import expand
 from aistation_slurm.slurm.refusals import complaints_in, what_it_said
 from aistation_slurm.slurm.runner import Completed
 from aistation_slurm.slurm.sbatch import Batch, sbatch
@@ -159,12 +160,22 @@ class JobOrders(Orders):
     def exclude_nodes(self, job: Job | int, *nodes: str) -> None:
         """Keep a waiting job from these nodes, beside those that it was kept from already.
 
-        `ExcNodeList=` takes the place of what was there (man scontrol), which squeue tells only as `%x`.
+        `ExcNodeList=` takes the place of what was there (man scontrol), which squeue tells only by its `-o`.
+
+        Raises:
+            InvalidRequest: the job asks for one of them by name, and could never run.
         """
-        told = self._order(("squeue", "-a", "-h", "-t", "all", "-j", selector(job), "-o", "%x")).stdout.split("\n")[0]
-        before = [told.strip()] if told.strip() not in {"", "(null)"} else []
-        listed = ",".join([*before, *(one_name("node", each) for each in nodes)])
+        ask = ("squeue", "-a", "-h", "-t", "all", "-j", selector(job), "-o", "%n %x")
+        wanted, _, before = self._order(ask).stdout.split("\n")[0].partition(" ")
+        if named := set(nodes) & set(expand(_given(wanted))):
+            raise InvalidRequest(f"the job asks for {', '.join(sorted(named))} by name")
+        listed = ",".join(filter(None, (_given(before), *(one_name("node", each) for each in nodes))))
         self._order(("scontrol", "update", f"JobId={selector(job)}", f"ExcNodeList={listed}"))
+
+
+def _given(cell: str) -> str:
+    """Return what stands in a cell of squeue, which is `(null)` where nothing was asked for."""
+    return "" if cell.strip() == "(null)" else cell.strip()
 
 
 def selector(job: Job | int) -> str:

@@ -145,7 +145,7 @@ def submit(order: Order, site: Site | None = None) -> Submission:
     from aistation_slurm.jobs.earlier import noted  # noqa: PLC0415  (a first try needs none of it)
     from aistation_slurm.jobs.unanswered import found_before  # noqa: PLC0415
 
-    with noted(order.submission, os.environ) as note:
+    with noted(order.submission, os.environ, cluster=str(site.places.conf)) as note:
         before = found_before(order.submission, note)
         if before is not None:
             note.write(before)

@@ -95,7 +95,7 @@ def draft(request: TrainingRequest, site: Site) -> Draft:
     defaults: dict[str, Any] = {
         name: parameters[name].default
         for name in ("nodes", "gpus_per_node")
-        if name in parameters and getattr(request, name) is None and not (request.gpus or request.shares)
+        if name in parameters and getattr(request, name) is None and request.gpus is None and not request.shares
     }
     policy = site.policy_for(request.group)
     account = None if request.account else site.account(policy)

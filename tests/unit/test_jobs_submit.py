@@ -88,6 +88,7 @@ def test_a_training_script_is_rendered_and_handed_in_to_run_here(sbatch: StandIn
         (("--gpus", "2", "train.py"), "pytorch-ddp"),
         (("--nodes", "2", "train.py"), "pytorch-ddp"),
         (("--gpus", "0", "train.py"), "plain"),
+        (("--gpus", "0", "--template", "pytorch-ddp", "train.py"), ""),
         (("-c", "4", "train.py"), "plain"),
         (("program",), "plain"),
     ],
@@ -98,9 +99,11 @@ def test_a_script_that_names_no_template_gets_one_that_suits_and_is_told(
     Path("program").write_text("no script of a shell\n")
     assert submit("--json", *words) == 0
     told = capsys.readouterr()
-    assert f"note: template: {template} (" in told.err
+    assert (f"note: template: {template} (" in told.err) == bool(template)
     folder = RunFolder(Path(json.loads(told.out)["folder"]))
-    assert json.loads(folder.request.read_text())["request"].get("template", "pytorch-ddp") == template
+    kept = json.loads(folder.request.read_text())["request"]
+    assert kept["template"] == (template or "pytorch-ddp")
+    assert ("--gpus-per-node=" in sbatch.calls[0]["stdin"]) == bool(kept.get("gpus_per_node"))
 
 
 def test_other_options_of_sbatch_are_handed_on_as_they_are(sbatch: StandIn):

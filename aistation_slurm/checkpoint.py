@@ -57,13 +57,6 @@ class InFolder:
     fill: Callable[[Path], Iterable[str] | None]
 
 
-class HasWait(Protocol):
-    """What saves in the background, as Saver of `aistation_slurm.frameworks.background` does."""
-
-    def wait(self) -> None:
-        """Return once nothing is being written."""
-
-
 Content = Union[bytes, Writer, Mapping[str, Union[bytes, Writer]], InFolder]  # noqa: UP007
 """What to save: one file's bytes, one file's writer, several of them by name, or a folder that fills itself."""
 
@@ -430,7 +423,7 @@ class Checkpoints:
             yield
         except OSError as error:
             self.raise_if_replaced()  # the newer run has removed our folder: that is the reason to tell
-            given_up = self.run.rank and isinstance(error, FileNotFoundError)
+            given_up = self.run.rank and isinstance(error, FileNotFoundError) and str(self._mine) in str(error.filename)
             why = "rank 0 has given it up" if given_up else _reason(error, self.folder)
             raise CheckpointError(f"{self.folder}: step {step} was not saved: {why}") from error
         finally:
@@ -607,6 +600,13 @@ class Checkpoints:
 
     def _ended(self, claim: Claim) -> Path:
         return self._claims_folder / f"{claim.number:06}.ended"
+
+
+class HasWait(Protocol):
+    """What saves in the background, as Saver of `aistation_slurm.frameworks.background` does."""
+
+    def wait(self) -> None:
+        """Return once nothing is being written."""
 
 
 class SaveSoon:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import json
 import os
@@ -428,3 +429,16 @@ def test_a_folder_that_can_not_be_looked_into_is_not_taken_for_an_empty_one(fold
     (folder / "claims").write_text("")
     with pytest.raises(CheckpointError, match="can't be looked into"):
         newest_step(folder)
+
+
+def test_what_a_training_imports_is_written_in_python_3_9() -> None:
+    package = Path(module.__file__).parent
+    for path in (package / "checkpoint.py", package / "progress.py", *(package / "frameworks").glob("*.py")):
+        ast.parse(path.read_text(), feature_version=(3, 9))
+
+
+def test_the_rank_is_what_the_launcher_says() -> None:
+    assert Run.from_environment({"SLURM_PROCID": "3"}).rank == 3
+    assert Run.from_environment({"SLURM_PROCID": "1", "RANK": "5", "TORCHELASTIC_RESTART_COUNT": "2"}).rank == 5
+    assert Run.from_environment({"OMPI_COMM_WORLD_RANK": "4"}).rank == 4
+    assert Run.from_environment({"RANK": "0", "SLURM_PROCID": "1"}).rank == 0

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from aistation_slurm import checkpoint, progress
+from aistation_slurm.examples import __file__ as examples
 from aistation_slurm.jobs.catalogue import open_catalogue
 from aistation_slurm.jobs.request import read_request
 from aistation_slurm.jobs.script import render_script
@@ -207,3 +209,70 @@ def test_a_notebook_runs_as_a_job_with_its_parameters_and_its_copy_shows_what_it
     assert f"the rate is 0.5 in {desk.ann.folder}" in log
     copy = json.loads((desk.ann.folder / f"t-{job_id}" / "look at it.ipynb").read_text())
     assert "the rate is 0.5" in json.dumps(copy["cells"][-1]["outputs"])
+
+
+DEEP = """
+import argparse, os
+
+os.environ["DS_ACCELERATOR"] = "cpu"
+import deepspeed, torch
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--local_rank", type=int)
+deepspeed.add_config_arguments(parser)
+args = parser.parse_args()
+deepspeed.init_distributed(dist_backend="gloo")
+torch.manual_seed(1)
+model = torch.nn.Linear(8, 1)
+engine, *_ = deepspeed.initialize(args=args, model=model, optimizer=torch.optim.SGD(model.parameters(), lr=0.05))
+rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+x = torch.randn(256, 8)
+for _ in range(5):
+    loss = torch.nn.functional.mse_loss(engine(x[rank::world]), x[rank::world].sum(1, keepdim=True))
+    engine.backward(loss)
+    engine.step()
+if rank == 0:
+    print("processes", world, "local rank", args.local_rank, "done")
+"""
+ZERO = {"train_micro_batch_size_per_gpu": 16, "zero_optimization": {"stage": 1}, "zero_allow_untested_optimizer": True}
+
+
+@pytest.mark.slow
+def test_deepspeed_trains_on_two_nodes_without_ssh(desk):
+    """It compiles a kernel first, a minute or more: by hand, where `pip install deepspeed` was done."""
+    if not importlib.util.find_spec("deepspeed"):
+        pytest.skip("deepspeed is not installed")
+    config = desk.file("zero one.json", json.dumps(ZERO))
+    settings = {"config": str(config), "local_rank": "yes"}
+    script = desk.file("deep.py", DEEP)
+    job_id = desk.submit("deepspeed", script=script, nodes=2, gpus_per_node=1, python=sys.executable, settings=settings)
+    desk.wait_for(lambda: desk.station.job(job_id).state.is_over, within=400)
+    assert "processes 2 local rank 0 done" in desk.until_over(job_id)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "srun"])
+def test_a_training_over_two_nodes_hears_of_its_time_limit_inside_an_image(desk, launcher):
+    """The image is empty but for what is mounted: this machine's /usr, and the Python that has PyTorch."""
+    if not shutil.which("ch-run") or not importlib.util.find_spec("torch"):
+        pytest.skip("charliecloud-runtime or PyTorch is not installed")
+    image = desk.ann.folder / f"empty-{launcher}"
+    for name in ("usr", "dev", "proc", "sys", "tmp", "etc", "home", "mnt", "var/tmp", "var/cache"):
+        (image / name).mkdir(parents=True)
+    for name in ("etc/passwd", "etc/group", "etc/hosts", "etc/resolv.conf"):
+        (image / name).touch()
+    for each in (image, *image.rglob("*")):
+        shutil.chown(each, "ann")
+    for name in ("bin", "lib", "lib64", "sbin"):
+        (image / name).symlink_to(f"usr/{name}")
+    for source in (Path(examples).parent / "digits_ddp.py", Path(checkpoint.__file__), Path(progress.__file__)):
+        desk.file(source.name, source.read_text())
+    job_id = desk.submit(
+        "pytorch-ddp", script=desk.ann.folder / "digits_ddp.py", nodes=2, gpus_per_node=1, python=sys.executable,
+        args=["--steps", "2000", "--step-time", "0.1"], image=str(image), settings={"launcher": launcher},
+        datasets={"usr": Path("/usr"), "python": Path(sys.prefix)},
+    )  # fmt: skip
+    desk.wait_for(lambda: "checkpoint of step 10" in desk.log(f"t-{job_id}.log"), within=180)
+    desk.ann.run("scancel", "--batch", "--signal=USR2", str(job_id))
+    desk.wait_for(lambda: "is requeued" in desk.log(f"t-{job_id}.log"), within=60)
+    assert "asked to stop: leaving after step" in desk.log(f"t-{job_id}.log")

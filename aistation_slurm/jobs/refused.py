@@ -14,18 +14,22 @@ _AS_A_USER = "submit as one of its users, such as `aistation dev exec --as ann -
 
 
 def in_our_words(error: SlurmRefused, site: Site, *, qos: str | None) -> SlurmRefused:
-    """Return the refusal, its hint ending with what to do; `qos` is the one that was asked for."""
-    said = error.text.lower()
+    """Return the refusal: Slurm's verdict, below it what its rules said, and what to do; `qos` was asked for.
+
+    sbatch prints the verdict last, and `refusal` joins all lines by `; `.
+    """
+    *before, verdict = error.text.split("; ")
+    said = verdict.lower()
     if os.geteuid() == 0 and "account" in said:
         return SlurmRefused("root belongs to no team here, and can't train", hint=f"{_AS_A_USER}\n({error.text})")
     hint = ""
     if "invalid qos" in said:
         hint = _GRANT if qos == "emergency" else _known_qos(site)
-    elif "invalid account" in said and not error.hint:
+    elif "invalid account" in said and not before:
         hint = _TEAMS
     elif "invalid partition" in said and isinstance(site.compiled, Policy):
         hint = f"{site.places.conf.with_name(COMPILED)} may be out of date: `aistation cluster plan` says so"
-    return type(error)(error.text, where=error.where, hint="\n".join(filter(None, [error.hint, hint])))
+    return type(error)(verdict, where="sbatch", hint="\n".join(filter(None, [*before, error.hint, hint])))
 
 
 def _known_qos(site: Site) -> str:

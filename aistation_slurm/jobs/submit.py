@@ -95,7 +95,7 @@ def draft(request: TrainingRequest, site: Site) -> Draft:
     defaults: dict[str, Any] = {
         name: parameters[name].default
         for name in ("nodes", "gpus_per_node")
-        if name in parameters and getattr(request, name) is None and not (request.gpus or request.shares)
+        if name in parameters and getattr(request, name) is None and request.gpus is None and not request.shares
     }
     policy = site.policy_for(request.group)
     account = None if request.account else site.account(policy)
@@ -145,7 +145,7 @@ def submit(order: Order, site: Site | None = None) -> Submission:
     from aistation_slurm.jobs.earlier import noted  # noqa: PLC0415  (a first try needs none of it)
     from aistation_slurm.jobs.unanswered import found_before  # noqa: PLC0415
 
-    with noted(order.submission, os.environ) as note:
+    with noted(order.submission, os.environ, cluster=str(site.places.conf)) as note:
         before = found_before(order.submission, note)
         if before is not None:
             note.write(before)

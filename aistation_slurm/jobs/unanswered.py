@@ -24,12 +24,12 @@ def found_before(submission: str, note: Note) -> int | None:
         NotKnown: Slurm can't be asked, and nothing was noted: submitting now could double the job.
     """
     try:
-        found = job_of_submission(connect(), submission, user=user())
+        return job_of_submission(connect(), submission, user=user(), noted=note.job_id())
     except SlurmError as error:
         found = note.job_id()
         if found is None:
             raise _not_known(submission, f"Slurm can't be asked whether it was taken before: {error}") from error
-    return found or note.job_id()
+        return found
 
 
 def found_after(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aistation_slurm.errors import SlurmRefused, SlurmUnreadable
+from aistation_slurm.errors import SlurmUnreadable
 from aistation_slurm.slurm.refusals import refusal
 from aistation_slurm.slurm.runner import Completed, Runner, shown
 
@@ -66,7 +66,7 @@ def sbatch(runner: Runner, batch: Batch, *, timeout: float = SECONDS) -> Taken:
     After `SlurmUnreachable` the job may be there all the same: look for it before it is submitted again.
 
     Raises:
-        SlurmRefused: Slurm did not take it; what its rules said stands in the hint.
+        SlurmRefused: Slurm did not take it.
         SlurmUnreachable: nobody answered in time.
         SlurmMissing: there is no sbatch.
         SlurmUnreadable: it names no job.
@@ -96,13 +96,9 @@ def sbatch_test(runner: Runner, batch: Batch, *, timeout: float = SECONDS) -> Wo
 
 def _asked(runner: Runner, argv: tuple[str, ...], batch: Batch, timeout: float) -> Completed:
     done = runner.run(argv, stdin=batch.text, timeout=timeout)
-    if not done.returncode:
-        return done
-    error, lines = refusal(argv, done), _said(done)
-    if isinstance(error, SlurmRefused) and lines:  # what the rules said comes first, Slurm's own verdict last
-        *before, last = lines
-        raise type(error)(last, where="sbatch", hint="\n".join([*before, *([error.hint] if error.hint else [])]))
-    raise error
+    if done.returncode:
+        raise refusal(argv, done)
+    return done
 
 
 def _said(done: Completed) -> list[str]:

@@ -76,6 +76,14 @@ def test_a_job_is_known_by_its_id_and_its_user_in_the_queue_and_among_the_recent
     assert job_of_submission(a_slurm(queue, past=past), "x", user="ann", now=NOON) == found
 
 
+@pytest.mark.parametrize(
+    ("past", "found"),
+    [([a_job(job_id=7, comment="")], 7), ([a_job(job_id=8, comment="")], None), (SlurmError("no accounting"), 7)],
+)
+def test_a_noted_job_counts_where_accounting_knows_it_or_can_not_be_asked(past: Any, found: int | None):
+    assert job_of_submission(a_slurm([], past=past), "x", user="ann", noted=7, now=NOON) == found
+
+
 def test_after_no_answer_slurm_is_looked_at_until_it_answers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("aistation_slurm.jobs.unanswered.user", lambda: "ann")
     slurm = a_slurm(NO_ANSWER, NO_ANSWER, [], [a_job()])
@@ -102,11 +110,13 @@ def test_patience_ends_where_nobody_answers(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_note_remembers_the_job_of_a_submission(tmp_path: Path):
     environ = {"XDG_STATE_HOME": str(tmp_path)}
-    with noted("x", environ) as note:
+    with noted("x", environ, cluster="c") as note:
         assert note.job_id() is None
         note.write(12)
-    with noted("x", environ) as note:
+    with noted("x", environ, cluster="c") as note:
         assert note.job_id() == 12
+    with noted("x", environ, cluster="other") as note:
+        assert note.job_id() is None, "a home may be shared by several clusters"
     assert notes_folder({"HOME": "/home/ann"}) == Path("/home/ann/.local/state/aistation/submissions")
 
 
@@ -114,15 +124,15 @@ def test_two_tries_of_one_id_go_one_after_the_other(tmp_path: Path):
     environ, seen = {"XDG_STATE_HOME": str(tmp_path)}, []
 
     def second() -> None:
-        with noted("x", environ) as note:
+        with noted("x", environ, cluster="c") as note:
             seen.append(note.job_id())
 
     thread = threading.Thread(target=second)
-    with noted("x", environ) as note:
+    with noted("x", environ, cluster="c") as note:
         thread.start()
         with (
             pytest.raises(RequestError, match="another try of this submission still goes on"),
-            noted("x", environ, patience=0),
+            noted("x", environ, cluster="c", patience=0),
         ):
             pass
         note.write(12)
@@ -132,18 +142,18 @@ def test_two_tries_of_one_id_go_one_after_the_other(tmp_path: Path):
 
 def test_without_a_folder_to_write_to_a_submission_goes_on_without_a_note(tmp_path: Path):
     (tmp_path / "file").touch()
-    with noted("x", {"XDG_STATE_HOME": str(tmp_path / "file")}) as note:
+    with noted("x", {"XDG_STATE_HOME": str(tmp_path / "file")}, cluster="c") as note:
         note.write(12)
         assert note.job_id() is None
 
 
 def test_notes_are_forgotten_after_a_while(tmp_path: Path):
     environ = {"XDG_STATE_HOME": str(tmp_path)}
-    with noted("old", environ) as note:
+    with noted("old", environ, cluster="c") as note:
         note.write(1)
     long_ago = time.time() - RECENT.total_seconds() - 60
     os.utime(notes_folder(environ) / "old", (long_ago, long_ago))
-    with noted("new", environ):
+    with noted("new", environ, cluster="c"):
         assert sorted(each.name for each in notes_folder(environ).iterdir()) == ["new"]
 
 

@@ -244,7 +244,7 @@ def test_where_there_is_no_policy_there_is_none(tmp_path: Path):
 
 # -- slurmctld's own rules --------------------------------------------------------------------------------------------
 
-EXAMPLES = int(os.environ.get("AISTATION_TEST_REQUESTS", "100"))
+EXAMPLES = int(os.environ.get("AISTATION_TEST_REQUESTS", "60"))
 QUOTAS = ("group_user", "group_team", "user", "team", "above")
 FILE = """
 cluster: c

@@ -10,7 +10,7 @@ import click
 
 from aistation_slurm import __version__
 from aistation_slurm.cli.lazy import LazyGroup
-from aistation_slurm.errors import AistationError, UsageError
+from aistation_slurm.errors import AistationError, NotKnown, UsageError
 
 # noun -> (module, one line of help). The help stands here so that `aistation --help` imports none of them.
 NOUNS: dict[str, tuple[str, str]] = {
@@ -32,6 +32,8 @@ NOUNS: dict[str, tuple[str, str]] = {
     "agent": ("agent", "Send this node's heartbeat until stopped."),
 }
 EXIT_USAGE = 64
+EXIT_AGAIN = 75
+"""What was ordered may be tried again without harm (EX_TEMPFAIL of sysexits.h)."""
 
 
 @click.group(
@@ -65,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
         code = 1
     except AistationError as error:
         complain(str(error), error.hint)
-        code = EXIT_USAGE if isinstance(error, UsageError) else 1
+        code = EXIT_USAGE if isinstance(error, UsageError) else EXIT_AGAIN if isinstance(error, NotKnown) else 1
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("aistation_slurm"):
             raise

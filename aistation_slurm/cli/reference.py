@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from aistation_slurm.cli.main import NOUNS, app
 from aistation_slurm.cli.readers_page import readers_page
+from aistation_slurm.cli.template_page import template_pages
 from aistation_slurm.settings import Settings
 from aistation_slurm.spec.model import ClusterSpec
 from aistation_slurm.spec.reference import reference_page
@@ -23,6 +24,7 @@ def pages() -> dict[str, str]:
         "commands.md": command_page(app),
         "readers.md": readers_page(),
         "settings.md": settings_page(Settings),
+        **template_pages(),
     }
 
 
@@ -80,6 +82,7 @@ def main(folder: Path) -> None:
     for name, text in pages().items():
         target = folder / name
         if not target.exists() or target.read_text(encoding="utf-8") != text:
+            target.parent.mkdir(exist_ok=True)
             target.write_text(text, encoding="utf-8")
             click.echo(f"written: {target}")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from dataclasses import dataclass
 
 DEFAULT_RESUME = 5
@@ -28,7 +28,7 @@ class Tag:
 
 def new_submission() -> str:
     """Return an id that no other submission has."""
-    return secrets.token_hex(6)
+    return os.urandom(6).hex()
 
 
 def is_submission(text: str) -> bool:

@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_templates_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert aistation("template", "list", "--json") == 0
-    assert [each["name"] for each in json.loads(capsys.readouterr().out)] == ["plain", "pytorch-ddp"]
+    assert {each["name"] for each in json.loads(capsys.readouterr().out)} >= {"plain", "pytorch-ddp"}
 
 
 def test_a_template_says_what_it_can_be_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +47,7 @@ def test_a_template_says_what_it_can_be_told(capsys: pytest.CaptureFixture[str])
 
 def test_the_source_of_a_template_is_a_start_for_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert aistation("template", "show", "--source", "plain") == 0
-    assert capsys.readouterr().out.startswith("{#\ntitle:")
+    assert capsys.readouterr().out.startswith("{#\ntitle = ")
 
 
 def test_an_unknown_template_is_named_with_its_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from aistation_slurm.cli.reference import pages
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-@pytest.mark.parametrize("name", ["cluster-file.md", "commands.md", "readers.md", "settings.md"])
+@pytest.mark.parametrize("name", pages())
 def test_every_setting_command_and_reader_is_documented(name):
     assert (DOCS / name).read_text() == pages()[name], "run scripts/dev/docs"
 

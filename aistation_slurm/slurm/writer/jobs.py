@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
-from aistation_slurm.errors import InvalidRequest, SlurmUnreadable
+from aistation_slurm.errors import InvalidRequest
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.slurm.refusals import complaints_in, what_it_said
-from aistation_slurm.slurm.runner import Completed, shown
+from aistation_slurm.slurm.runner import Completed
+from aistation_slurm.slurm.sbatch import Batch, sbatch
 from aistation_slurm.slurm.units import write_duration, write_time
 from aistation_slurm.slurm.writer.orders import Orders
 
@@ -22,7 +23,6 @@ _OVER = re.compile(
 )
 _TOLD = re.compile(r"^scancel: (?:Terminating|Signal \d+ to) ", re.MULTILINE)
 _IN_THE_QUEUE = re.compile(r"job is pending execution", re.IGNORECASE)
-_JOB_ID = re.compile(r"^(?P<job_id>\d+)(?:;\S+)?$", re.MULTILINE)
 _TASKS = re.compile(r"(?P<first>[0-9]{1,9})(?:-(?P<last>[0-9]{1,9})(?::(?P<stride>[0-9]{1,9}))?)?")
 _ODD = "\ufffd"
 """Stands in a name for a byte that is no UTF-8."""
@@ -99,12 +99,7 @@ class JobOrders(Orders):
 
         After `SlurmUnreachable` the job may be there all the same: look for it before it is submitted again.
         """
-        where = ("--chdir", str(cwd)) if cwd else ()
-        argv = ("sbatch", "--parsable", *where, *options)
-        match = _JOB_ID.search(self._order(argv, stdin=script).stdout)
-        if not match:
-            raise SlurmUnreadable("no job id in the answer", where=shown(argv))
-        return int(match["job_id"])
+        return sbatch(self._runner, Batch(text=script, options=options, cwd=cwd), timeout=self._timeout).job_id
 
     def sbatch_test(self, script: str, *options: str) -> str:
         """Return when and where the job would start; nothing is submitted, but every plugin is asked."""

@@ -294,7 +294,7 @@ class Checkpoints:
         Raises:
             CheckpointError: rank 0 has not claimed the folder in time, or goes on from what is not here.
         """
-        give_up, pause = time.monotonic() + within, 0.01
+        began = time.monotonic()
         while True:
             held = self.claims()
             if held and held[-1].run_id == self.run.run_id:
@@ -302,10 +302,10 @@ class Checkpoints:
                 if name in _fresh_names(self._claims_folder):
                     step = (self._claims_folder / name).read_text()
                     return self.at(int(step)) if step else None
-            if time.monotonic() > give_up:
+            waited = time.monotonic() - began
+            if waited > within:
                 raise CheckpointError(f"{self.folder}: within {within:g} s {self._not_claimed()}")
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.5)
+            time.sleep(min(0.01 + waited / 10, 0.5))
 
     def _not_claimed(self) -> str:
         return (
@@ -477,7 +477,7 @@ class Checkpoints:
 
     def _gather(self, unfinished: Path, ranks: int, within: float) -> Manifest:
         """Return the manifest of all parts, once the receipt of each rank is there."""
-        give_up, pause = time.monotonic() + within, 0.005
+        began = time.monotonic()
         files: dict[str, tuple[int, str]] = {}
         missing = set(range(ranks))
         while True:
@@ -490,12 +490,12 @@ class Checkpoints:
             missing -= there
             if not missing:
                 break
-            if time.monotonic() > give_up:
+            waited = time.monotonic() - began
+            if waited > within:
                 who = ", ".join(map(str, sorted(missing)))
                 raise CheckpointError(f"{unfinished}: not saved: within {within:g} s no part came of rank {who}")
             self.raise_if_replaced()
-            time.sleep(pause)
-            pause = min(pause * 1.5, 0.5)
+            time.sleep(min(0.005 + waited / 10, 0.5))  # so that the looking costs a tenth of the wait at most
         for rank in range(ranks):
             _receipt(unfinished, rank).unlink()
         return Manifest(files, parts=ranks)

@@ -21,15 +21,14 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, BinaryIO, Literal
 
 try:
     from aistation_slurm.checkpoint import (
         PART_WITHIN,
-        CheckpointError,
         Checkpoints,
         Content,
         InFolder,
@@ -39,7 +38,6 @@ try:
 except ImportError:  # the file lies beside this one, as in an image of your own
     from checkpoint import (  # type: ignore[import-not-found,no-redef]
         PART_WITHIN,
-        CheckpointError,
         Checkpoints,
         Content,
         InFolder,
@@ -73,6 +71,7 @@ class Saver:
         self.if_busy = if_busy
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
+        self._memory: dict[str, _Memory] = {}
 
     def __enter__(self) -> Saver:
         return self
@@ -80,7 +79,7 @@ class Saver:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             self.close()
-        except CheckpointError as late:
+        except Exception as late:
             if error is None:
                 raise
             log.error("%s", late)  # the training ends by an error of its own: that one is to be seen
@@ -118,7 +117,7 @@ class Saver:
 
     def _begin(self, content: Content, frozen: bool, save: Callable[[Content], object]) -> bool:
         self.wait()  # before the copy: there is never more than one in memory
-        copy = content if frozen else _in_memory(content)
+        copy = content if frozen else self._copied(content)
 
         def work() -> None:
             try:
@@ -130,14 +129,57 @@ class Saver:
         self._thread.start()
         return True
 
+    def _copied(self, content: Content) -> Content:
+        """Return a copy that nobody changes any more."""
+        if isinstance(content, InFolder):
+            return _filled_in_memory(content)
+        if isinstance(content, Mapping):
+            return {name: self._copied_file(name, each) for name, each in content.items()}
+        return self._copied_file("", content)
 
-def _in_memory(content: Content) -> Content:
-    """Return a copy that nobody changes any more."""
-    if isinstance(content, InFolder):
-        return _filled_in_memory(content)
-    if isinstance(content, Mapping):
-        return {name: _bytes_of(each) for name, each in content.items()}
-    return _bytes_of(content)
+    def _copied_file(self, name: str, content: bytes | Writer) -> bytes | Writer:
+        if not callable(content):
+            return bytes(content)
+        memory = self._memory.setdefault(name, _Memory())
+        memory.begin()
+        content(memory)
+        return memory.write_to
+
+
+class _Memory(io.BytesIO):
+    """A file in memory that is written again and again: fresh memory for each save would take ten times as long."""
+
+    end = 0
+
+    def begin(self) -> None:
+        """Forget what stands there, and keep the memory."""
+        super().seek(0)
+        self.end = 0
+
+    def write_to(self, file: BinaryIO) -> None:
+        """Write to the file what has been written here since `begin`."""
+        with self.getbuffer() as whole, whole[: self.end] as written:
+            file.write(written)
+
+    def write(self, data: Any, /) -> int:
+        """Write at the position, as any file."""
+        count = super().write(data)
+        self.end = max(self.end, self.tell())
+        return count
+
+    def writelines(self, lines: Iterable[Any], /) -> None:
+        """Write one after the other."""
+        for each in lines:
+            self.write(each)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go to a position; the end is where the last `begin` and the writing since say it is."""
+        return super().seek(*((self.end + offset, os.SEEK_SET) if whence == os.SEEK_END else (offset, whence)))
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Cut what is behind the position, or behind `size`."""
+        self.end = min(self.end, self.tell() if size is None else size)
+        return self.end
 
 
 def _filled_in_memory(content: InFolder) -> InFolder:
@@ -180,11 +222,3 @@ def _is_locked_by_me(folder: Path) -> bool:
         os.close(descriptor)
         return False
     return True
-
-
-def _bytes_of(content: bytes | Writer) -> bytes | Writer:
-    if not callable(content):
-        return bytes(content)
-    memory = io.BytesIO()
-    content(memory)
-    return lambda file: file.write(memory.getbuffer())

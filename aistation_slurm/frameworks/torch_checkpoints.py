@@ -22,13 +22,14 @@ started: give it a generator of its own (`own = torch.Generator()`), or a resume
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -140,10 +141,7 @@ class TorchCheckpoints:
         of_all = _of_every_rank(get_random())
         if self.rank == 0:
             saved = {"state": {name: each.state_dict() for name, each in self.state.items()}, "random": of_all}
-            if self.saver:
-                self.saver.save(step, _torch_writer(_copied(saved)), frozen=True)
-            else:
-                self.checkpoints.save(step, _torch_writer(saved))
+            (self.saver or self.checkpoints).save(step, functools.partial(torch.save, saved))
 
     def stop_wanted(self) -> bool:
         """True on every rank once any of them was told to save and leave, as Slurm does before the time limit."""
@@ -306,19 +304,3 @@ def _of_every_rank(value: Any) -> list[Any]:
     values = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
-
-
-def _torch_writer(state: Any) -> Callable[[BinaryIO], object]:
-    return lambda file: torch.save(state, file)
-
-
-def _copied(value: Any) -> Any:
-    """Return the same, with every tensor copied into this machine's memory."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, Mapping):
-        return {key: _copied(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        copies = [_copied(each) for each in value]
-        return tuple(copies) if isinstance(value, tuple) else copies
-    return value

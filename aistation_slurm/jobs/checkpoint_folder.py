@@ -50,7 +50,7 @@ def _probe(folder: Path) -> None:
     """Write a block, as a checkpoint would: rights are one thing, a full disk another."""
     probe = folder / f".look-{secrets.token_hex(4)}"
     try:
-        with probe.open("wb") as file:
+        with probe.open("xb") as file:
             file.write(_PROBE)
             file.flush()
             os.fsync(file.fileno())

@@ -34,25 +34,29 @@ LOCK_SECONDS = 120.0
 class Note:
     """What is noted of a submission; nothing can be where the user's home can't be written to."""
 
+    cluster: str
+    """The slurm.conf that it went by: a home may be shared by several clusters."""
     path: Path | None = None
 
     def job_id(self) -> int | None:
-        """Return the job that was made of it, as far as is known."""
+        """Return the job that was made of it on this cluster, as far as is known."""
         try:
-            text = self.path.read_text(encoding="ascii").strip() if self.path else ""
+            job_id, _, cluster = self.path.read_text(encoding="utf-8").partition(" ") if self.path else ("", "", "")
         except (OSError, UnicodeDecodeError):
             return None
-        return int(text) if text.isdecimal() else None
+        return int(job_id) if job_id.isdecimal() and cluster.strip() == self.cluster else None
 
     def write(self, job_id: int) -> None:
         """Note the job; a full disk is no reason to fail."""
         if self.path:
             with suppress(OSError):
-                self.path.write_text(f"{job_id}\n", encoding="ascii")
+                self.path.write_text(f"{job_id} {self.cluster}\n", encoding="utf-8")
 
 
 @contextmanager
-def noted(submission: str, environ: Mapping[str, str], *, patience: float = LOCK_SECONDS) -> Iterator[Note]:
+def noted(
+    submission: str, environ: Mapping[str, str], *, cluster: str, patience: float = LOCK_SECONDS
+) -> Iterator[Note]:
     """Yield the submission's note, held for this one try.
 
     Raises:
@@ -64,11 +68,11 @@ def noted(submission: str, environ: Mapping[str, str], *, patience: float = LOCK
         _forget_old(path.parent, now=time.time())
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
-        yield Note()
+        yield Note(cluster)
         return
     try:
         _lock(lock, path, time.monotonic() + patience)
-        yield Note(path)
+        yield Note(cluster, path)
     finally:
         os.close(lock)
 
@@ -80,18 +84,27 @@ def notes_folder(environ: Mapping[str, str]) -> Path:
     return (Path(state) if state else home / ".local" / "state") / "aistation" / "submissions"
 
 
-def job_of_submission(slurm: Slurm, submission: str, *, user: str, now: datetime | None = None) -> int | None:
+def job_of_submission(
+    slurm: Slurm, submission: str, *, user: str, noted: int | None = None, now: datetime | None = None
+) -> int | None:
     """Return the job, or the array, of this user that carries the id: in the queue, else among the recent ones.
 
+    `noted` is the job that a note names. It counts where accounting knows that job, or can't be asked: a note may be
+    older than the cluster that stands under this name.
+
     Raises:
-        SlurmError: the queue can't be asked. Without accounting the queue alone is looked at.
+        SlurmError: the queue can't be asked.
     """
     found = first_of(slurm.read.jobs(with_over=True), submission, user=user)
-    if found is None:
-        with suppress(SlurmError):
-            past = slurm.read.history(user=user, since=(now or datetime.now(UTC)) - RECENT)
-            found = first_of(past, submission, user=user)
-    return found
+    if found is not None:
+        return found
+    try:
+        past = slurm.read.history(user=user, since=(now or datetime.now(UTC)) - RECENT)
+    except SlurmError:
+        return noted
+    found = first_of(past, submission, user=user)
+    is_known = any(noted in {each.job_id, each.array_job_id} for each in past if each.user == user)
+    return noted if found is None and is_known else found
 
 
 def first_of(jobs: Iterable[Job], submission: str, *, user: str) -> int | None:

@@ -56,6 +56,8 @@ def keep(record: Record, script: str, job_id: int) -> str:
     folder = RunFolder(record.folder / folder_name(record.name, job_id))
     try:
         folder.path.mkdir(exist_ok=True)
+        if folder.path.lstat().st_uid != os.geteuid():  # in a folder that all may write to, somebody was there first
+            return f"{folder.path} is another user's: what was submitted is not kept, and `--again` won't find it"
         _write(folder.script, script)
         _write(folder.request, record.to_json())
     except OSError as error:
@@ -101,8 +103,7 @@ def _record(raw: dict[str, Any]) -> Record:
 def _write(path: Path, text: str) -> None:
     """Write it beside, and put it in place whole; no fsync: it can be written again by hand."""
     fresh = path.with_name(f".{path.name}.new")
-    with open(
-        os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644), "w", encoding="utf-8"
-    ) as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(fresh, flags, 0o644), "w", encoding="utf-8") as file:
         file.write(text)
     fresh.replace(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from aistation_slurm.errors import SlurmRefused
-from aistation_slurm.jobs.compiled import Policy
+from aistation_slurm.jobs.compiled import COMPILED, Policy
 from aistation_slurm.jobs.site import Site
 
 _GRANT = "`aistation emergency list` says who may; `aistation emergency grant` gives the right"
@@ -23,6 +23,8 @@ def in_our_words(error: SlurmRefused, site: Site, *, qos: str | None) -> SlurmRe
         hint = _GRANT if qos == "emergency" else _known_qos(site)
     elif "invalid account" in said and not error.hint:
         hint = _TEAMS
+    elif "invalid partition" in said and isinstance(site.compiled, Policy):
+        hint = f"{site.places.conf.with_name(COMPILED)} may be out of date: `aistation cluster plan` says so"
     return type(error)(error.text, where=error.where, hint="\n".join(filter(None, [error.hint, hint])))
 
 

@@ -61,19 +61,21 @@ class Site:
         return ask_policy()
 
     def policy_for(self, group: str | None) -> Policy:
-        """Return the policy with this group in it: a partition of the site's own is no group of the cluster file.
+        """Return the policy with this group in it, or a default one: the site's own partitions are in no cluster file.
 
         Raises:
             SlurmError: there is no compiled policy, and Slurm can't be asked.
         """
         policy = self.policy
-        if group is None or policy.is_asked or group in policy.groups:
+        if policy.is_asked or (group in policy.groups if group else policy.default_group is not None):
             return policy
         try:
             asked = self.asked_policy
         except SlurmError:
             return policy
-        return replace(policy, groups={**asked.groups, **policy.groups})
+        theirs = {name: each for name, each in asked.groups.items() if name not in policy.groups}
+        default = policy.default_group or asked.default_group
+        return replace(policy, groups={**policy.groups, **theirs}, default_group=default)
 
     def account(self, policy: Policy) -> str | None:
         """Return the team that a job of this user counts for by default; None where that is not known or no matter."""

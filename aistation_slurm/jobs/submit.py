@@ -95,7 +95,7 @@ def draft(request: TrainingRequest, site: Site) -> Draft:
     defaults: dict[str, Any] = {
         name: parameters[name].default
         for name in ("nodes", "gpus_per_node")
-        if name in parameters and getattr(request, name) is None and not (request.gpus or request.shares)
+        if name in parameters and getattr(request, name) is None and request.gpus is None and not request.shares
     }
     policy = site.policy_for(request.group)
     account = None if request.account else site.account(policy)
@@ -145,7 +145,7 @@ def submit(order: Order, site: Site | None = None) -> Submission:
     from aistation_slurm.jobs.earlier import noted  # noqa: PLC0415  (a first try needs none of it)
     from aistation_slurm.jobs.unanswered import found_before  # noqa: PLC0415
 
-    with noted(order.submission, os.environ) as note:
+    with noted(order.submission, os.environ, cluster=str(site.places.conf)) as note:
         before = found_before(order.submission, note)
         if before is not None:
             note.write(before)
@@ -191,7 +191,9 @@ def _sorted(lines: Iterable[str], before: Sequence[Adjustment]) -> tuple[list[Ad
 
 
 def _made(order: Order, job_id: int, **more: Any) -> Submission:
-    log = order.output.replace("%x", order.name).replace("%j", str(job_id)).replace("%A", str(job_id))
+    log = order.output.replace("%x", order.name).replace("%A", str(job_id))
+    if value_of(order.batch.options, "--array", "-a") is None:  # each member of an array has a number of its own
+        log = log.replace("%j", str(job_id))
     return Submission(
         job_id=job_id,
         submission=order.submission,

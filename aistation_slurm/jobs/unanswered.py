@@ -12,6 +12,8 @@ from aistation_slurm.slurm.connect import Slurm, connect
 
 PATIENCE = 30.0
 """Seconds: a slurmctld that is restarted answers sooner."""
+LOOKS = 3
+"""So often a job has to be missing: slurmctld may still have the order in its hands when it answers the first look."""
 _PAUSE = 1.0
 
 
@@ -22,12 +24,12 @@ def found_before(submission: str, note: Note) -> int | None:
         NotKnown: Slurm can't be asked, and nothing was noted: submitting now could double the job.
     """
     try:
-        found = job_of_submission(connect(), submission, user=user())
+        return job_of_submission(connect(), submission, user=user(), noted=note.job_id())
     except SlurmError as error:
         found = note.job_id()
         if found is None:
             raise _not_known(submission, f"Slurm can't be asked whether it was taken before: {error}") from error
-    return found or note.job_id()
+        return found
 
 
 def found_after(
@@ -43,7 +45,7 @@ def found_after(
     Raises:
         NotKnown: it is not there, or nobody answers.
     """
-    give_up = time.monotonic() + patience
+    give_up, missed = time.monotonic() + patience, 0
     while True:
         try:
             found = job_of_submission(slurm or connect(), submission, user=user())
@@ -51,9 +53,11 @@ def found_after(
             if time.monotonic() > give_up:
                 raise _not_known(submission, f"no answer from Slurm: {again.text}") from error
         else:
-            if found is None:
+            if found is not None:
+                return found
+            missed += 1
+            if missed >= LOOKS:
                 raise _not_known(submission, f"sbatch got no answer ({error.text}), and no job was made") from error
-            return found
         sleep(_PAUSE)
 
 

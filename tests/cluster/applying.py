@@ -17,7 +17,15 @@ from aistation_slurm.slurm.connect import connect
 from aistation_slurm.spec.edit import read_text
 
 DRIVER = Path(__file__).with_name("apply_driver.py")
-FILES = ("slurm.conf", "aistation.conf", "gres.conf", "job_submit.lua", "aistation_policy.lua", "aistation_fit.lua")
+FILES = (
+    "slurm.conf",
+    "aistation.conf",
+    "gres.conf",
+    "job_submit.lua",
+    "aistation_policy.lua",
+    "aistation_policy.json",
+    "aistation_fit.lua",
+)
 
 
 PLAIN = "slurm: {profile: none}\n"

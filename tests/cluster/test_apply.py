@@ -92,6 +92,7 @@ def test_an_apply_that_is_killed_at_any_moment_leaves_the_old_or_the_new(applyin
         "slurm.conf",
         "aistation.conf",
         "aistation_policy.lua",
+        "aistation_policy.json",
     }
     tried = spread(len(moments), KILLS or FEW)
     for moment in tried:

@@ -20,6 +20,8 @@ from aistation_slurm.checkpoint import Checkpoints, Run
 from aistation_slurm.cluster.rules.compiled import COMPILED
 from aistation_slurm.devcluster.login import become
 from aistation_slurm.jobs.tag import read_tag
+from aistation_slurm.slurm.default_account import default_account
+from aistation_slurm.slurm.runner import LocalRunner
 
 pytestmark = pytest.mark.cluster
 SUBMIT = (sys.executable, "-m", "aistation_slurm", "job", "submit")
@@ -82,6 +84,12 @@ def test_a_dry_run_says_when_it_would_start_and_a_refusal_why_not(ann, script):
     refused = ann.told(*SUBMIT, "--dry-run", "--emergency", "--template", "plain", script)
     assert refused.returncode == 1
     assert "`aistation emergency grant` gives the right" in refused.stderr
+
+
+def test_slurmctld_tells_which_team_a_user_s_jobs_count_for(station):
+    runner = LocalRunner(slurm_conf=station.settings.slurm.conf, bin=station.settings.slurm.bin)
+    assert (default_account(runner, "ann"), default_account(runner, "chen")) == ("behavior", "face")
+    assert default_account(runner, "nobody-here") is None
 
 
 def test_where_nothing_was_compiled_slurm_is_asked(station, ann, script):

@@ -131,6 +131,35 @@ def test_a_writer_that_fails_while_it_is_copied_fails_on_the_spot(run: Checkpoin
         saver.save(1, full)
 
 
+def test_a_smaller_state_after_a_larger_one_has_nothing_of_it_in_it(run: Checkpoints) -> None:
+    def write(content: bytes) -> Callable[[BinaryIO], object]:
+        def writer(file: BinaryIO) -> None:
+            file.write(b"????")
+            file.writelines([content[:1], content[1:]])
+            end = file.tell()
+            file.seek(0)
+            file.write(b"head")  # as a ZIP file's directory is written: back to the head, and to the end again
+            assert file.seek(0, os.SEEK_END) == end
+
+        return writer
+
+    with Saver(run) as saver:
+        saver.save(1, write(b"a large state" * 1000))
+        saver.save(2, write(b"a small one"))
+    assert newest(run) == b"heada small one"
+
+
+def test_numpy_s_own_files_are_saved_as_they_would_be(run: Checkpoints) -> None:
+    numpy = pytest.importorskip("numpy")
+    with Saver(run) as saver:
+        for step, size in ((1, 100_000), (2, 10)):
+            saver.save(step, lambda file, size=size: numpy.savez(file, weights=numpy.arange(size)))
+    found = run.latest()
+    assert found is not None
+    with numpy.load(found.file) as arrays:
+        assert arrays["weights"].tolist() == list(range(10))
+
+
 def test_what_fills_a_folder_fills_one_in_memory_first(run: Checkpoints) -> None:
     state = {"weights": b"of step 1"}
 

@@ -17,6 +17,7 @@ WAYS = {
     "sharded": (SHARDED,),
     "sharded in the background": (SHARDED, "--background"),
 }
+QUICK = "ddp in the background"
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +29,17 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
     stop_trainer(trainer)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [QUICK, *(pytest.param(way, marks=pytest.mark.slow) for way in WAYS if way != QUICK)])
 def test_a_training_that_is_killed_ends_with_the_very_loss_of_one_that_is_not(
     trainer: Trainer, tmp_path: Path, way: str
 ) -> None:
     script, *args = WAYS[way]
-    undisturbed = trainer.finish(script, *args, "--steps=40", folder=tmp_path / "a")
-    trainer.kill_again_and_again(script, *args, "--steps=40", folder=tmp_path / "b", times=2)
-    assert trainer.finish(script, *args, "--steps=40", folder=tmp_path / "b") == undisturbed
+    undisturbed = trainer.finish(script, *args, "--steps=60", folder=tmp_path / "a")
+    trainer.kill_again_and_again(script, *args, "--steps=60", folder=tmp_path / "b", times=2)
+    assert trainer.finish(script, *args, "--steps=60", folder=tmp_path / "b") == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_training_that_is_told_to_leave_saves_the_step_it_is_at(trainer: Trainer, tmp_path: Path, way: str) -> None:
     script, *args = WAYS[way]
@@ -58,6 +60,7 @@ def test_a_training_that_is_told_to_leave_saves_the_step_it_is_at(trainer: Train
     assert (run_dir / "unfinished").exists()
 
 
+@pytest.mark.slow
 def test_a_sharded_training_goes_on_over_another_number_of_ranks(trainer: Trainer, tmp_path: Path) -> None:
     trainer.finish(SHARDED, "--steps=20", folder=tmp_path / "c", ranks=2)
     newest = newest_whole(tmp_path / "c")
@@ -71,6 +74,7 @@ def test_a_sharded_training_goes_on_over_another_number_of_ranks(trainer: Traine
     assert (newest.step, newest.manifest().parts) == (30, 1)
 
 
+@pytest.mark.slow
 def test_a_replaced_training_is_told_so_on_every_rank(trainer: Trainer, tmp_path: Path) -> None:
     trainer.finish(DDP, "--steps=10", folder=tmp_path / "c")
     trainer.starts -= 2  # as an older run of the job, whose node comes back

@@ -13,6 +13,8 @@ from tests.unit.trainings import EXAMPLES, Trainer, newest_whole, start_trainer,
 SCRIPT = EXAMPLES / "checkpoint_transformers.py"
 TORCHRUN = {"LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "x", "GROUP_RANK": "0"}
 
+pytestmark = pytest.mark.slow  # and skipped where it is not installed
+
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
@@ -23,10 +25,9 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
 
 def test_a_training_that_is_killed_ends_with_the_very_loss_of_one_that_is_not(trainer: Trainer, tmp_path: Path) -> None:
     trainer.env = TORCHRUN
-    undisturbed = trainer.finish(SCRIPT, "--steps=40", folder=tmp_path / "a")
-    stood = trainer.kill_again_and_again(SCRIPT, "--steps=40", folder=tmp_path / "b", times=3, after=12)
-    assert stood[-1] >= 10
-    assert trainer.finish(SCRIPT, "--steps=40", folder=tmp_path / "b") == undisturbed
+    undisturbed = trainer.finish(SCRIPT, "--steps=60", folder=tmp_path / "a")
+    trainer.kill_again_and_again(SCRIPT, "--steps=60", folder=tmp_path / "b", times=2, after=12)
+    assert trainer.finish(SCRIPT, "--steps=60", folder=tmp_path / "b") == undisturbed
 
 
 def test_a_training_that_is_told_to_leave_saves_the_step_it_is_at(trainer: Trainer, tmp_path: Path) -> None:

@@ -77,6 +77,35 @@ def test_a_training_script_is_rendered_and_handed_in_to_run_here(sbatch: StandIn
     assert f"its log: {os.getcwd()}/train-77.log" in told.err
 
 
+@pytest.mark.parametrize(
+    ("words", "template"),
+    [
+        (("train.py",), "pytorch-ddp"),
+        (("--gpus", "1", "train.py"), "single-gpu"),
+        (("--gpus", "v100:1", "train.py"), "single-gpu"),
+        (("--share", "1", "train.py"), "single-gpu"),
+        (("--gpus-per-node", "1", "--set", "launcher=srun", "train.py"), "pytorch-ddp"),
+        (("--gpus", "2", "train.py"), "pytorch-ddp"),
+        (("--nodes", "2", "train.py"), "pytorch-ddp"),
+        (("--gpus", "0", "train.py"), "plain"),
+        (("--gpus", "0", "--template", "pytorch-ddp", "train.py"), ""),
+        (("-c", "4", "train.py"), "plain"),
+        (("program",), "plain"),
+    ],
+)
+def test_a_script_that_names_no_template_gets_one_that_suits_and_is_told(
+    sbatch: StandIn, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], template: str
+):
+    Path("program").write_text("no script of a shell\n")
+    assert submit("--json", *words) == 0
+    told = capsys.readouterr()
+    assert (f"note: template: {template} (" in told.err) == bool(template)
+    folder = RunFolder(Path(json.loads(told.out)["folder"]))
+    kept = json.loads(folder.request.read_text())["request"]
+    assert kept["template"] == (template or "pytorch-ddp")
+    assert ("--gpus-per-node=" in sbatch.calls[0]["stdin"]) == bool(kept.get("gpus_per_node"))
+
+
 def test_other_options_of_sbatch_are_handed_on_as_they_are(sbatch: StandIn):
     assert submit("--nice=7", "-d", "afterok:5", "--begin", "now+1hour", "--frobnicate=9", "-v", "train.py") == 0
     assert options_of(sbatch.argv) == ["--nice=7", "-dafterok:5", "--begin=now+1hour", "--frobnicate=9", "-v"]
@@ -198,6 +227,14 @@ def test_a_refusal_has_the_reason_of_the_rules_below_it(
         "aistation: sbatch: Invalid account or account/partition combo",
         "           team speech may not use 2080ti (face, robot may)",
     ]
+
+
+def test_a_policy_that_is_out_of_date_is_what_a_missing_partition_leads_to(
+    sbatch: StandIn, capsys: pytest.CaptureFixture[str]
+):
+    sbatch.answers("", "sbatch: error: Batch job submission failed: Invalid partition name specified\n", 1)
+    assert submit("train.py") == 1
+    assert "aistation_policy.json may be out of date: `aistation cluster plan` says so" in capsys.readouterr().err
 
 
 def test_root_is_told_to_submit_as_a_user(
@@ -332,6 +369,15 @@ def test_a_folder_that_can_not_be_made_is_said_and_fails_nothing(sbatch: StandIn
     told = capsys.readouterr()
     assert told.out == "submitted job 77 (train)\n"
     assert "note: what was submitted can't be kept in" in told.err
+
+
+def test_nothing_is_written_through_a_link_that_somebody_laid_there(sbatch: StandIn, tmp_path: Path):
+    victim = tmp_path / "precious"
+    victim.write_text("kept")
+    Path("train-77").mkdir()
+    Path("train-77/.job.json.new").symlink_to(victim)
+    assert submit("train.py") == 0
+    assert victim.read_text() == "kept"
 
 
 # -- whose environment ------------------------------------------------------------------------------------------------

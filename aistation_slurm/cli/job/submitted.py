@@ -144,6 +144,7 @@ def _line(jobs: Sequence[Job]) -> str:
     found = training_of(jobs[0])
     elapsed = str(found.job.elapsed or "").partition(".")[0]
     step = f"step {found.done}" if found.done else ""
-    return f"job {found.job.job_id} {found.job.state.value} {found.where}" + "".join(
+    where = "" if found.where == "()" else f" {found.where}"
+    return f"job {found.job.job_id} {found.job.state.value}{where}" + "".join(
         f"  {each}" for each in (elapsed, step) if each
     )

@@ -6,6 +6,7 @@ import csv
 import getpass
 import sys
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -169,7 +170,7 @@ def _plain(member: Member) -> dict[str, object]:
         "params": member.params,
         "step": member.progress.step if member.progress else None,
         "total": member.progress.total if member.progress else None,
-        "metrics": member.metrics,
+        "metrics": {name: value if isfinite(value) else None for name, value in member.metrics.items()},
     }
 
 

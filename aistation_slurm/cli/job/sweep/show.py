@@ -154,7 +154,9 @@ def _where(member: Member) -> str:
         return ""
     if job.nodes and job.state.is_running:
         return job.nodes
-    return f"exit {job.exit_code}" if job.state.is_over else f"({job.reason})"
+    if job.state.is_over:
+        return "" if job.exit_code == "0:0" else f"exit {job.exit_code}"
+    return f"({job.reason})"
 
 
 def _plain(member: Member) -> dict[str, object]:

@@ -25,6 +25,7 @@ How it is kept right, on local disks and on NFS-like file systems, without any l
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import hashlib
@@ -625,6 +626,8 @@ class SaveSoon:
             signal.signal(each, self._on_signal)
         if signal.SIGTERM in signals:
             self._watch_for_term()
+        # As it ends, Python gives each signal its deadly default back: a notice that comes then would fail the job.
+        atexit.register(_ignore, {*(signals or (signal.SIGUSR2,))} - {signal.SIGTERM})
 
     @property
     def wanted(self) -> bool:
@@ -656,6 +659,11 @@ class SaveSoon:
                 self._told = True
                 if not self._heard.wait(self._react_within):
                     os._exit(128 + signal.SIGTERM)
+
+
+def _ignore(signals: Iterable[signal.Signals]) -> None:
+    for each in signals:
+        signal.signal(each, signal.SIG_IGN)
 
 
 def newest_step(folder: str | os.PathLike[str]) -> int | None:

@@ -48,6 +48,8 @@ class Duty:
     help: str
     begin: Callable[[Station], Round]
     """Makes what the duty keeps between its rounds, and returns the round."""
+    alone: bool = True
+    """False where it may run beside the daemon's, as from root's cron: it keeps itself from doing a thing twice."""
 
 
 def _begin_watch(station: Station) -> Round:
@@ -69,6 +71,18 @@ def _begin_preempted(station: Station) -> Round:
     return Preempted(_tools(station)).round
 
 
+def _begin_requeue(station: Station) -> Round:
+    from aistation_slurm.faults.resume_duty import Requeue, resume_policy  # noqa: PLC0415
+    from aistation_slurm.jobs.judge import load_table, site_table  # noqa: PLC0415
+
+    settings = station.settings
+    return Requeue(
+        _tools(station),
+        table=lambda: load_table(site_table(settings.source)),
+        policy=lambda: resume_policy(settings.cluster_file),
+    ).round
+
+
 def _begin_nights(station: Station) -> Round:
     from aistation_slurm.priority import nights  # noqa: PLC0415
     from aistation_slurm.store.audit import audit  # noqa: PLC0415
@@ -81,6 +95,15 @@ def _begin_nights(station: Station) -> Round:
         return [str(step)] if step else []
 
     return round_once
+
+
+def _begin_summaries(station: Station) -> Round:
+    from aistation_slurm.jobs.summaries import Summaries  # noqa: PLC0415
+
+    if not station.settings.daemon.summaries:
+        return list
+    summaries = Summaries(station.slurm, bin=station.settings.slurm.bin, dry_run=station.dry_run)
+    return lambda: summaries.round(datetime.now(UTC))
 
 
 def _tools(station: Station) -> Tools:
@@ -116,10 +139,23 @@ DUTIES: tuple[Duty, ...] = (
         _begin_preempted,
     ),
     Duty(
+        "requeue",
+        timedelta(seconds=60),
+        "Start again the trainings that ended too soon, from their checkpoints.",
+        _begin_requeue,
+        alone=False,
+    ),
+    Duty(
         "nights",
         timedelta(seconds=20),
         "Open QOS night when people are away, and close it when they are back.",
         _begin_nights,
+    ),
+    Duty(
+        "summaries",
+        timedelta(minutes=1),
+        "Keep in its AdminComment what each job that ended used, as jobstats does.",
+        _begin_summaries,
     ),
 )
 

@@ -63,6 +63,9 @@ class DaemonSettings(_Table):
     heartbeat: str = Field("127.0.0.1:8171", description="UDP address that the agents send their heartbeats to.")
     recovery: bool = Field(True, description="False switches the automatic recovery off.")
     dry_run: bool = Field(False, description="True only says what would be done.")
+    summaries: bool = Field(
+        True, description="False keeps no summary of an ended job in its AdminComment, as where a site runs jobstats."
+    )
     silent_after: float = Field(2.0, ge=1, description="Seconds without a heartbeat after which a node is suspect.")
     back_after: float = Field(10.0, ge=1, description="Seconds that a lost node must be well before it is given back.")
     breaker_nodes: int = Field(2, ge=0, description="So many nodes, or 5 % if that is more, are marked down ...")

@@ -35,7 +35,7 @@ def list_duties(as_json: bool) -> None:
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 def run_duty(name: str, dry_run: bool) -> None:
-    """Run the duty NAME once; refused while a daemon does it, unless it is a dry run."""
+    """Run the duty NAME once; refused while a daemon does it, unless it is a dry run or may run beside (`requeue`)."""
     from datetime import UTC, datetime
 
     from aistation_slurm.duties import Station
@@ -47,7 +47,8 @@ def run_duty(name: str, dry_run: bool) -> None:
 
     found, settings = find_duty(name), load_settings()
     engine = open_store(settings.database)
-    if not dry_run:
+    leads = found.alone and not dry_run
+    if leads:
         lease.require(engine, holder=lease.me(), now=datetime.now(UTC))
     station = Station(
         settings=settings, slurm=connect(settings.slurm), engine=engine, actor=lease.me(), dry_run=dry_run
@@ -55,7 +56,7 @@ def run_duty(name: str, dry_run: bool) -> None:
     try:
         lines = found.begin(station)()
     finally:
-        if not dry_run:
+        if leads:
             lease.release(engine, holder=lease.me(), now=datetime.now(UTC))
         engine.dispose()
     for line in lines:

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from aistation_slurm.cli.main import NOUNS, app
 from aistation_slurm.cli.readers_page import readers_page
 from aistation_slurm.cli.template_page import template_pages
+from aistation_slurm.jobs.judge import load_table
+from aistation_slurm.jobs.judge.page import failures_page
 from aistation_slurm.settings import Settings
 from aistation_slurm.spec.model import ClusterSpec
 from aistation_slurm.spec.reference import reference_page
@@ -22,6 +24,7 @@ def pages() -> dict[str, str]:
     return {
         "cluster-file.md": reference_page(ClusterSpec),
         "commands.md": command_page(app),
+        "failures.md": failures_page(load_table()),
         "readers.md": readers_page(),
         "settings.md": settings_page(Settings),
         **template_pages(),

@@ -93,6 +93,7 @@ def _fixed(paths: Paths, record: ClusterRecord) -> dict[str, str]:
         "AuthInfo": f"socket={paths.munge_socket}",
         "StateSaveLocation": str(paths.state / "slurmctld"),
         "SlurmdSpoolDir": str(paths.spool / "%n"),
+        "TmpFS": str(paths.spool / "%n"),  # each node its own: mpi/pmix makes folders there, named after the step alone
         "SlurmctldPidFile": str(paths.run / "slurm" / "slurmctld.pid"),
         "SlurmdPidFile": str(paths.run / "slurmd.%n.pid"),
         "ProctrackType": proctrack(),

@@ -13,12 +13,13 @@ import argparse
 import functools
 import gzip
 import importlib.util
+import io
 import os
 import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 STARTED = time.time()  # above all else: importing PyTorch takes longer than anything that Slurm does
 
@@ -48,6 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoint-every", type=int, default=10, help="Steps between checkpoints (%(default)s).")
     parser.add_argument("--checkpoint-dir", default=os.environ.get("AISTATION_CHECKPOINT_DIR", "checkpoints"))
     parser.add_argument("--step-time", type=float, default=0.0, help="Seconds to sleep in each step, for a demo.")
+    parser.add_argument("--save-time", type=float, default=0.0, help="Seconds to sleep in the middle of each save.")
     parser.add_argument("--batch", type=int, default=64, help="Pictures in a step, over all processes (%(default)s).")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
@@ -157,6 +159,18 @@ class Training:
             return float(self.loss(self.network(self.pictures).double(), self.labels))
 
 
+def write(state: dict[str, Any], seconds: float, file: BinaryIO) -> None:
+    """Write a checkpoint's content, in two halves with a pause between, so that a demo can be killed there."""
+    content = io.BytesIO()
+    torch.save(state, content)
+    half = len(content.getvalue()) // 2
+    file.write(content.getvalue()[:half])
+    if seconds:
+        file.flush()
+        time.sleep(seconds)
+    file.write(content.getvalue()[half:])
+
+
 def agree_on_start(found: Checkpoint | None, checkpoints: Checkpoints, device: torch.device) -> Checkpoint | None:
     """Return rank 0's checkpoint on every rank."""
     chosen = torch.tensor([found.step if found else -1], device=device)
@@ -187,7 +201,7 @@ def train(options: argparse.Namespace, checkpoints: Checkpoints, found: Checkpoi
         if stop or done % options.checkpoint_every == 0 or done == options.steps:
             state = training.state(done)
             if RANK == 0:
-                checkpoints.save(done, functools.partial(torch.save, state))
+                checkpoints.save(done, functools.partial(write, state, options.save_time))
                 say(f"checkpoint of step {done}")
         if stop and done < options.steps:
             soon.say_unfinished()

@@ -187,7 +187,7 @@ class _Saved:
 
 
 def _save_arrays(arrays: dict[str, np.ndarray[Any, Any]], file: BinaryIO) -> None:
-    np.savez(file, **arrays)  # type: ignore[arg-type]
+    np.savez(file, **arrays)
 
 
 def _shards_here(state: Any) -> tuple[dict[str, np.ndarray[Any, Any]], list[dict[str, object]]]:

@@ -78,7 +78,7 @@ def _parts(part: _Part, environment: Environment) -> Iterator[_Part]:
 def _names(parts: Sequence[_Part], template: Template) -> Iterator[Finding]:
     """Names that nobody defines: no parameter, nothing of the request, not set by the template."""
     request = TrainingRequest(script=Path("/data/ann/train.py"), template=template.name)
-    known = {*script.context(request, template), "loop", "range", "dict", "namespace", "tasks_per_node"}
+    known = {*script.context(request, template), "loop", "range", "dict", "namespace", "tasks_per_node", "sweep"}
     known |= {each.name for part in parts for each in part.names() if each.ctx in _STORES}
     for path, each in ((part.path, each) for part in parts for each in part.names()):
         if each.ctx == "load" and each.name not in known:

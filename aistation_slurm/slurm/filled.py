@@ -8,6 +8,7 @@ from typing import Protocol, cast
 
 from aistation_slurm.slurm.model import (
     Account,
+    Asked,
     Association,
     Controller,
     Diag,
@@ -17,6 +18,7 @@ from aistation_slurm.slurm.model import (
     LimitsInUse,
     Node,
     Partition,
+    PriorityFactors,
     Qos,
     Reservation,
     TresKind,
@@ -65,6 +67,14 @@ class Filled:
     def job(self, job_id: int) -> Job:
         """Return the job, from slurmdbd where slurmctld has forgotten it."""
         return self._who("job").job(job_id)
+
+    def asked(self, *job_ids: int) -> list[Asked]:
+        """Return what these jobs asked for, word by word; those that slurmctld has forgotten are left out."""
+        return self._who("asked").asked(*job_ids)
+
+    def batch_script(self, job_id: int) -> str:
+        """Return the job's script, while slurmctld keeps it."""
+        return self._who("batch_script").batch_script(job_id)
 
     def steps(self) -> list[JobStep]:
         """Return the steps that run now, of all jobs."""
@@ -126,6 +136,10 @@ class Filled:
         """Return the SiteFactor of each job that waits and may start, by job id."""
         return self._who("site_factors").site_factors()
 
+    def priority_factors(self) -> list[PriorityFactors]:
+        """Return what makes up the priority of each job that waits and may start, one for each of its partitions."""
+        return self._who("priority_factors").priority_factors()
+
     def fair_shares(self) -> list[FairShare]:
         """Return what fair share makes of every account and user of this cluster."""
         return self._who("fair_shares").fair_shares()
@@ -144,6 +158,10 @@ class Filled:
     def step_history(self, *job_ids: int) -> list[JobStep]:
         """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too."""
         return self._who("step_history").step_history(*job_ids)
+
+    def running_usage(self, *job_ids: int) -> list[JobStep]:
+        """Return what the running steps of these jobs use; of jobs that are over or not this user's, nothing."""
+        return self._who("running_usage").running_usage(*job_ids)
 
     def usage(self, since: datetime, until: datetime) -> list[Usage]:
         """Return what each account and user of this cluster used between two hours, by TRES."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from aistation_slurm.slurm.model import (
     Account,
+    Asked,
     Association,
     Controller,
     Diag,
@@ -17,6 +18,7 @@ from aistation_slurm.slurm.model import (
     LimitsInUse,
     Node,
     Partition,
+    PriorityFactors,
     Qos,
     Reservation,
     TresKind,
@@ -27,7 +29,7 @@ from aistation_slurm.slurm.model import (
 QUESTIONS = frozenset({
     "jobs", "job", "steps", "nodes", "partitions", "reservations", "config", "loaded_qos", "limits_in_use",
     "controllers", "diag", "qos", "accounts", "users", "associations", "tres", "fair_shares", "history", "step_history",
-    "usage", "site_factors",
+    "running_usage", "usage", "site_factors", "priority_factors", "asked", "batch_script",
 })  # fmt: skip
 """The name of every question of a `SlurmReader`."""
 
@@ -58,6 +60,23 @@ class SlurmReader(Protocol):
 
         Raises:
             UnknownToSlurm: neither knows it.
+        """
+        ...
+
+    def asked(self, *job_ids: int) -> list[Asked]:
+        """Return what these jobs asked for, word by word; those that slurmctld has forgotten are left out.
+
+        Raises:
+            UnknownToSlurm: it knows none of them.
+        """
+        ...
+
+    def batch_script(self, job_id: int) -> str:
+        """Return the job's script, while slurmctld keeps it.
+
+        Raises:
+            NotPermitted: it is another's.
+            UnknownToSlurm: there is no such job, or it has no script.
         """
         ...
 
@@ -124,6 +143,10 @@ class SlurmReader(Protocol):
         """Return the SiteFactor of each job that waits and may start, by job id."""
         ...
 
+    def priority_factors(self) -> list[PriorityFactors]:
+        """Return what makes up the priority of each job that waits and may start, one for each of its partitions."""
+        ...
+
     def fair_shares(self) -> list[FairShare]:
         """Return what fair share makes of every account and user of this cluster."""
         ...
@@ -146,6 +169,13 @@ class SlurmReader(Protocol):
         """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too.
 
         The id of an array or of a heterogeneous job means all its members.
+        """
+        ...
+
+    def running_usage(self, *job_ids: int) -> list[JobStep]:
+        """Return what the running steps of these jobs use by now; each of their nodes is asked.
+
+        Those that have ended, and those of other users' jobs, are left out. Names and times of the steps are not told.
         """
         ...
 

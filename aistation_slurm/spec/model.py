@@ -15,6 +15,7 @@ from aistation_slurm.spec.policies import (
     EmergencyPolicy,
     EnvironmentPolicy,
     NoticePolicy,
+    TrainingPolicy,
 )
 from aistation_slurm.spec.quotas import Quota, Quotas
 from aistation_slurm.spec.slurm_keys import FileSystem, SlurmPolicy
@@ -200,6 +201,7 @@ class ClusterSpec(Spec):
     slurm: SlurmPolicy = Field(SlurmPolicy.model_construct(), description="How Slurm itself is to be set up.")
     cache: CachePolicy = Field(CachePolicy.model_construct(), description="How nodes keep copies of data sets.")
     alarms: AlarmPolicy = Field(AlarmPolicy.model_construct(), description="When an administrator is to be told.")
+    training: TrainingPolicy = Field(TrainingPolicy.model_construct(), description="What is done for trainings.")
     notices: NoticePolicy = Field(NoticePolicy.model_construct(), description="What users are told, and how.")
 
     _warnings: tuple[str, ...] = PrivateAttr(default=())

@@ -97,3 +97,23 @@ class NoticePolicy(Spec):
     before_end: Duration | None = Field(
         None, description="How long before its time limit a job's owner is told; without it, not at all."
     )
+
+
+class AutoResumePolicy(Spec):
+    """When a training that was submitted with `--auto-resume` and ended too soon is started again."""
+
+    max_restarts: int = Field(
+        5, ge=0, le=1000, description="How often at most, whatever its owner asked for; 0 switches it off."
+    )
+    unknown_tries: int = Field(2, ge=0, le=100, description="How often where nobody can tell why it ended.")
+    at_once: MoreThanZero = Field(
+        20, description="How many in one round: more that end together are a fault of ours, and wait for the next."
+    )
+
+
+class TrainingPolicy(Spec):
+    """What is done for trainings."""
+
+    auto_resume: AutoResumePolicy = Field(
+        AutoResumePolicy.model_construct(), description="When one that ended too soon is started again."
+    )

@@ -45,7 +45,13 @@ def open_store(url: str, *, create: bool = True) -> Engine:
     """
     target = _parse(url)
     path = _sqlite_path(target)
-    if path is not None and not create and not path.exists():
+    try:
+        is_missing = path is not None and not create and not path.exists()
+    except OSError as error:
+        raise StoreError(
+            f"our tables may not be read by everybody ({error.strerror})", where=str(path), hint="ask as root"
+        ) from error
+    if is_missing:
         raise StoreError("there is no database yet", where=str(path), hint="`aistation daemon` makes it")
     try:
         if path is not None and create:

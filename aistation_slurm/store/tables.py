@@ -1,4 +1,4 @@
-"""The tables: who leads, what broke and what came of it, and what we did.
+"""The tables: who leads, what broke and what came of it, which trainings are started again, and what we did.
 
 Times are aware and in UTC, in Python and in every database.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Dialect
+from sqlalchemy import Dialect, UniqueConstraint
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import DateTime, TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
@@ -74,6 +74,51 @@ class LostJob(SQLModel, table=True):
     running_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     running_nodes: str = Field(default="", max_length=4096)
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime, description="When it needed us no more.")
+    note: str = Field(default="", max_length=1024)
+
+
+class WatchedJob(SQLModel, table=True):
+    """A job whose owner wants it started again: what slurmctld knows of it, and forgets soon after its end."""
+
+    __table_args__ = (UniqueConstraint("job_id", "submission"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: int
+    submission: str = Field(max_length=64, description="The id in its Comment: Slurm gives out a number anew.")
+    array_job_id: int | None = Field(default=None)
+    array_task: str = Field(default="", max_length=64)
+    name: str = Field(default="", max_length=1024)
+    user: str = Field(default="", max_length=255)
+    comment: str = Field(default="", max_length=4096)
+    work_dir: str = Field(default="", max_length=4096)
+    stdout: str = Field(default="", max_length=4096)
+    restart_count: int = Field(default=0, description="Its restart count when it was last seen.")
+    seen_at: datetime = Field(sa_type=UtcDateTime)
+    over: bool = Field(default=False, index=True, description="True once nothing is left to do for it.")
+
+
+class Resumption(SQLModel, table=True):
+    """What was decided about one run of a job that ended, and what came of it. One row for each run, and no more."""
+
+    __table_args__ = (UniqueConstraint("job_id", "submission", "restart_count"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: int
+    submission: str = Field(max_length=64)
+    restart_count: int = Field(description="Which run of it ended.")
+    name: str = Field(default="", max_length=1024)
+    user: str = Field(default="", max_length=255)
+    nodes: str = Field(default="", max_length=4096, description="Where that run was.")
+    action: str = Field(max_length=16, description="`restart`, or `stop`.")
+    whose: str = Field(default="", max_length=16)
+    rule: str = Field(default="", max_length=64, description="The rule of the judge.")
+    why: str = Field(default="", max_length=1024)
+    step: int | None = Field(default=None, description="Its newest checkpoint then.")
+    progressed: bool = Field(default=False, description="Whether that run had come further than the one before.")
+    tries: int = Field(default=1)
+    decided_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    done_at: datetime | None = Field(default=None, sa_type=UtcDateTime, description="When Slurm had taken it back.")
+    told_at: datetime | None = Field(default=None, sa_type=UtcDateTime, description="When its owner was told.")
     note: str = Field(default="", max_length=1024)
 
 

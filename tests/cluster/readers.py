@@ -61,9 +61,13 @@ ASKED: dict[str, Callable[[SlurmReader, Any], object]] = {
     "associations": lambda reader, _: reader.associations(),
     "tres": lambda reader, _: reader.tres(),
     "site_factors": lambda reader, _: reader.site_factors(),
+    "priority_factors": lambda reader, _: reader.priority_factors(),
+    "asked": lambda reader, stage: reader.asked(*stage.jobs.values()),
+    "batch_script": lambda reader, stage: reader.batch_script(stage.jobs["running"]),
     "fair_shares": lambda reader, _: reader.fair_shares(),
     "history": lambda reader, _: reader.history(since=datetime.now(UTC) - timedelta(hours=5)),
     "step_history": lambda reader, stage: reader.step_history(*stage.jobs.values()),
+    "running_usage": lambda reader, stage: reader.running_usage(*stage.jobs.values()),
     "usage": lambda reader, stage: reader.usage(stage.hour, stage.hour + timedelta(hours=1)),
 }
 """Question -> how it is asked where two answers are compared."""
@@ -71,6 +75,8 @@ ASKED: dict[str, Callable[[SlurmReader, Any], object]] = {
 MOVING: dict[str, frozenset[str]] = {
     "Job": frozenset({"elapsed", "priority"}),
     "JobStep": frozenset({"elapsed"}),
+    "Asked": frozenset({"planned_nodes"}),
+    "PriorityFactors": frozenset({"age", "fair_share"}),
     "Node": frozenset({"load", "memory_free", "last_busy_time"}),
     "Diag": frozenset({
         "threads", "agent_queue", "dbd_agent_queue", "jobs_pending", "jobs_running", "schedule_cycle_last",
@@ -86,6 +92,8 @@ _BY: dict[str, tuple[str, ...]] = {
     "Association": ("cluster", "account", "user", "partition"),
     "AssociationUse": ("account", "user", "partition"),
     "FairShare": ("account", "user", "partition"),
+    "Asked": ("job_id",),
+    "PriorityFactors": ("job_id", "partition"),
     "Usage": ("account", "user", "tres"),
     "TresKind": ("tres_id",),
     "Controller": ("host",),

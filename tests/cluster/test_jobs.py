@@ -5,25 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from aistation_slurm import checkpoint, progress
 from aistation_slurm.checkpoint import Checkpoints
-from aistation_slurm.devcluster.nodes import CREDENTIAL_STEP
 from aistation_slurm.errors import SlurmRefused
-from aistation_slurm.examples import __file__ as examples
+from tests.cluster import trainings
+from tests.cluster.trainings import AISTATION, EXAMPLES
 
 pytestmark = pytest.mark.cluster
 STEPS = 40
-AISTATION = (sys.executable, "-m", "aistation_slurm", "job")
 PHASES = ["python up", "torch imported", "process group up", "first step"]
 
 
@@ -31,50 +25,24 @@ PHASES = ["python up", "torch imported", "process group up", "first step"]
 def example() -> Path:
     pytest.importorskip("torch")
     pytest.importorskip("sklearn")
-    return Path(examples).parent / "digits_ddp.py"
+    return EXAMPLES / "digits_ddp.py"
 
 
-@dataclass(frozen=True)
-class Lab:
-    """Ann, with the example in her folder, and beside it the two files that it needs, as in an image of hers."""
-
-    station: Any
-    ann: Any
-    wait_for: Callable[..., object]
+class Lab(trainings.Lab):
+    """The one of all trainings, with PyTorch's example for short."""
 
     def submit(self, *args: str, launcher: str = "srun", script: str = "digits_ddp.py", nodes: int = 2) -> int:
         """Submit a training, and return its job's id; without nodes, from the plain template."""
-        shape = ["pytorch-ddp", "--nodes", str(nodes), "--set", f"launcher={launcher}"] if nodes else ["plain"]
-        out = self.ann.run(
-            *AISTATION, "submit", "--parsable", "--group", "v100", "--gpus-per-node", "1", "--python", sys.executable,
-            "--name", "t", "--time", "10", "--template", *shape, script, "--", *args,
-        )  # fmt: skip
-        return int(out)
-
-    def log(self, job_id: int) -> str:
-        path = self.ann.folder / f"t-{job_id}.log"
-        return path.read_text() if path.exists() else ""
-
-    def until_step(self, step: int, job_id: int) -> None:
-        self.wait_for(lambda: f"checkpoint of step {step}" in self.log(job_id), within=60)
-
-    def until_over(self, job_id: int) -> str:
-        self.wait_for(lambda: self.station.job(job_id).state.is_over, within=90)
-        return self.log(job_id)
-
-    def start_again(self, job_id: int) -> None:
-        """Lift the wait after a requeue, as our daemon does after a failure."""
-        self.wait_for(lambda: self.station.job(job_id).reason == "BeginTime", within=20, every=0.1)
-        time.sleep(CREDENTIAL_STEP)  # see docs/recovery.md: not in the second in which a survivor was told to end
-        self.station.slurm.write.update_job(job_id, start_now=True)
+        if not nodes:
+            return self.hand_in("plain", script, *args, nodes=1)
+        return self.hand_in("pytorch-ddp", script, *args, settings=(f"launcher={launcher}",), nodes=nodes)
 
 
 @pytest.fixture
 def lab(station, ann, example, wait_for) -> Lab:
-    for source in (example, Path(checkpoint.__file__), Path(progress.__file__)):
-        shutil.copy(source, ann.folder / source.name)
-        (ann.folder / source.name).chmod(0o644)
-    return Lab(station, ann, wait_for)
+    lab = Lab(station, ann, wait_for)
+    lab.bring(example)
+    return lab
 
 
 def final_loss(text: str) -> str:

@@ -255,6 +255,38 @@ def test_the_site_factor_of_a_job_that_waits_is_told(ask, stage, wait_for):
     assert stage.jobs["running"] not in ask()
 
 
+@about("priority_factors")
+def test_what_makes_up_the_priority_of_a_job_that_waits_is_told(ask, stage, wait_for):
+    job = stage.jobs["over the limit"]
+    stage.station.slurm.write.update_job(job, site_factor=78, nice=5)
+
+    def told() -> object:
+        return next((each for each in ask() if each.job_id == job and (each.site, each.nice) == (78, 5)), None)
+
+    wait_for(told)
+    assert told().partition == "v100"
+    assert stage.jobs["running"] not in {each.job_id for each in ask()}
+
+
+@about("asked")
+def test_what_a_job_asked_for_is_told_word_by_word(ask, stage):
+    job_id = stage.submit(
+        "asked", "-H", "-N", "2", "-n", "4", "-c", "2", "--gpus-per-node=v100:1", "--mem=3G", "--ntasks-per-node=2",
+        "-w", on.RUNS_ON,
+    )  # fmt: skip
+    (found,) = ask(job_id)
+    assert [(each.name, each.type, each.count) for each in found.tres_per_node] == [("gpu", "v100", 1)]
+    assert (found.tasks, found.cpus_per_task, found.tasks_per_node, found.memory) == (4, 2, 2, 3072)
+    assert found.nodes == on.RUNS_ON
+    stage.run("scancel", str(job_id))
+    del stage.jobs["asked"]
+
+
+@about("batch_script")
+def test_a_job_s_script_is_told_as_it_was_written(ask, stage):
+    assert ask(stage.jobs["running"]).startswith("#!/bin/sh\n")
+
+
 @about("diag")
 def test_slurmctld_counts_jobs_and_questions(ask, reader, stage):
     reader.nodes()
@@ -414,6 +446,16 @@ def test_slurmdbd_remembers_the_steps_of_a_job_and_what_they_used(ask, stage):
     assert steps[running, "0"].usage == StepUsage()
     assert steps[running, "0"].end_time is None
     assert ask() == []
+
+
+@about("running_usage")
+def test_what_a_running_job_uses_is_told_by_its_nodes(ask, stage):
+    running = stage.jobs["running"]
+    steps = {each.step_id: each for each in ask(running)}
+    assert set(steps) == {"batch", "0", "1"}
+    assert {each.job_id for each in steps.values()} == {running}
+    assert all(each.usage.max_rss is not None and each.usage.cpu_time is not None for each in steps.values())
+    assert ask(stage.jobs["failed"]) == ask() == []
 
 
 @about("usage")

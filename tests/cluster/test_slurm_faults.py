@@ -45,6 +45,8 @@ OF_SLURMCTLD: Mapping[str, Ask] = {
     "limits_in_use": lambda read: read.limits_in_use(),
     "diag": lambda read: read.diag(),
     "fair_shares": lambda read: read.fair_shares(),
+    "running_usage": lambda read: read.running_usage(NO_JOB),
+    "priority_factors": lambda read: read.priority_factors(),
 }
 OF_SLURMDBD: Mapping[str, Ask] = {
     "qos": lambda read: read.qos(),
@@ -86,6 +88,7 @@ TO_SLURMDBD: Mapping[str, Order] = {
     "add_user": lambda write: write.add_user("ann", account=NOBODY, cluster=NOBODY),
     "remove_user": lambda write: write.remove_user("ann", account=OURS, cluster=NOBODY),
     "modify_user": lambda write: write.modify_user(NOBODY, default_account="face", cluster=NOBODY),
+    "set_admin_comment": lambda write: write.set_admin_comment(GHOST, "JS1:Ghost", cluster=NOBODY),
     "modify_association": lambda write: write.modify_association(Association(cluster=NOBODY, account=NOBODY), share=3),
 }
 

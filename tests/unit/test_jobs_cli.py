@@ -93,3 +93,48 @@ def test_a_setting_is_written_as_name_and_value(
     script.touch()
     assert aistation("job", "submit", "--set", setting, str(script)) == 64
     assert "write it as NAME=VALUE" in capsys.readouterr().err
+
+
+def test_a_bar_is_drawn_in_ascii_where_the_terminal_knows_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    from aistation_slurm.cli.job import looks
+
+    monkeypatch.setattr(looks, "speaks_utf8", lambda: True)
+    assert [looks.bar(each, width=4) for each in (0.0, 0.5, 1.0)] == ["────", "━━──", "━━━━"]
+    monkeypatch.setattr(looks, "speaks_utf8", lambda: False)
+    assert [looks.bar(each, width=4) for each in (0.5, None)] == ["##--", ""]
+
+
+def test_a_label_is_told_once_for_several_values_and_what_has_no_value_is_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from aistation_slurm.cli.job.looks import show_pairs
+
+    show_pairs([("job", "7"), ("exit", ""), ("metrics", "loss 1"), ("metrics", "acc 2"), ("log", "a\nb")])
+    assert capsys.readouterr().out == "    job  7\nmetrics  loss 1\n         acc 2\n    log  a\n         b\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "complaint"),
+    [
+        (("job", "list", "--state", "foo"), "--state foo: no such state of a job"),
+        (("job", "list", "--since", "yesterday"), "--since yesterday: neither 12h, 3d nor 2w, nor a date"),
+        (("job", "logs", "--grep", "(", "7"), "--grep (: no regular expression"),
+        (("job", "show", "abc"), "'abc' is not the id of a job"),
+        (("job", "results", "12_[1-3]"), "'12_[1-3]' is not the id of a job"),
+        (("job", "events", "0"), "'0' is not the id of a job"),
+    ],
+)
+def test_what_can_not_be_meant_gets_one_sentence(
+    argv: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert aistation(*argv) != 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(f"aistation: {complaint}")
+    assert "Traceback" not in told.err
+
+
+@pytest.mark.parametrize("verb", ["list", "show", "logs", "top", "events", "results"])
+def test_each_command_that_watches_says_how_it_is_used(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert aistation("job", verb, "--help") == 0
+    assert f"aistation job {verb}" in capsys.readouterr().out.partition("Examples:")[2]

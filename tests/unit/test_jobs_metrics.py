@@ -168,6 +168,16 @@ def test_the_trainings_own_report_comes_before_its_event_files_and_those_before_
     assert read_metrics(JOB, folder, log) == [Progress(3, 9, 1.0, 0, {"loss": 2.0})]
 
 
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path):
+    folder = RunFolder(tmp_path / "t-7")
+    folder.path.mkdir()
+    pipes = (folder.progress_file, folder.path / "events.out.tfevents.1.host", tmp_path / "log")
+    for path in pipes:
+        os.mkfifo(path)
+    assert read_metrics(JOB, folder, pipes[-1]) == []
+    assert last_metrics(JOB, folder, pipes[-1]) is None
+
+
 def test_what_can_not_be_read_tells_nothing(tmp_path):
     assert read_metrics(JOB, RunFolder(tmp_path / "none"), tmp_path / "none.log") == []
     assert last_metrics(JOB, RunFolder(tmp_path / "none"), tmp_path / "none.log") is None

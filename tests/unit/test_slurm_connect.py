@@ -229,10 +229,13 @@ def test_what_is_declared_and_not_answered_is_a_failure_and_never_asked_elsewher
         Filled(OnlyNodes(is_broken=True), Everything()).nodes()
 
 
+ABOUT_A_JOB = ("job", "asked", "batch_script", "step_history", "running_usage")
+
+
 @pytest.mark.parametrize("question", sorted(QUESTIONS))
 def test_every_question_of_the_contract_reaches_the_reader_that_fills(question: str) -> None:
     since = datetime(2026, 11, 23, tzinfo=UTC)
-    given = {"job": (1,), "step_history": (1,), "usage": (since, since.replace(day=24))}
+    given = {"usage": (since, since.replace(day=24)), **dict.fromkeys(ABOUT_A_JOB, (1,))}
     with pytest.raises(SlurmUnreachable, match="nobody answers"):
         getattr(Filled(Empty(), CliReader(Nothing())), question)(*given.get(question, ()))
 

@@ -45,7 +45,8 @@ def test_half_a_line_with_a_success_is_unreadable_whatever_was_asked():
     for ask in (
         reader.jobs, reader.nodes, reader.partitions, reader.reservations, reader.config, reader.diag, reader.qos,
         reader.limits_in_use, reader.controllers, reader.accounts, reader.users, reader.associations, reader.tres,
-        reader.fair_shares, reader.history, lambda: reader.job(1), lambda: reader.step_history(1),
+        reader.fair_shares, reader.priority_factors, reader.history, lambda: reader.asked(1),
+        lambda: reader.job(1), lambda: reader.step_history(1), lambda: reader.running_usage(1),
     ):  # fmt: skip
         with pytest.raises(SlurmUnreadable):
             ask()

@@ -26,13 +26,14 @@ A_ROW = {
     "RestartCnt": "0", "exit_code": "0", "WorkDir": "/data",
 }  # fmt: skip
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-COMMANDS = ("squeue", "sacct", "scontrol", "sacctmgr", "sdiag", "sshare", "sreport", "sprio")
+COMMANDS = ("squeue", "sacct", "scontrol", "sacctmgr", "sdiag", "sshare", "sreport", "sprio", "sstat")
 FREE_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 QUESTIONS: list[Callable[[CliReader], object]] = [
     CliReader.jobs, CliReader.nodes, CliReader.partitions, CliReader.config, CliReader.controllers, CliReader.qos,
     CliReader.accounts, CliReader.users, CliReader.associations, CliReader.history, lambda reader: reader.job(7),
     CliReader.steps, CliReader.reservations, CliReader.limits_in_use, CliReader.diag, CliReader.tres,
-    CliReader.fair_shares, CliReader.site_factors, lambda reader: reader.step_history(7),
+    CliReader.fair_shares, CliReader.site_factors, CliReader.priority_factors, lambda reader: reader.asked(7),
+    lambda reader: reader.step_history(7), lambda reader: reader.running_usage(7),
     lambda reader: reader.usage(NOON - timedelta(hours=2), NOON),
 ]  # fmt: skip
 
@@ -229,6 +230,31 @@ def test_a_step_that_ended_between_two_looks_is_no_running_step():
     assert CliReader(Answering(squeue=steps_of("7.0"), scontrol=gone)).steps() == []
 
 
+SSTAT = "7.0|v100-[01-02]|2|cpu=00:01:05,mem=1073741824,pages=1|cpu=00:02:00,energy=0,mem=2147483648,pages=1\n"
+
+
+def test_what_running_steps_use_is_told_once_though_an_array_is_named_with_its_member():
+    (step,) = CliReader(Answering(sstat=Completed(0, SSTAT * 2, ""))).running_usage(7, 8)
+    assert (step.job_id, step.step_id, step.nodes, step.tasks) == (7, "0", "v100-[01-02]", 2)
+    assert (step.usage.cpu_time, step.usage.max_rss) == (timedelta(minutes=2), 1024)
+    assert step.usage.tres_total["mem"] == 2048
+
+
+def test_steps_of_others_and_of_jobs_that_are_over_are_left_out_of_what_is_used():
+    said = (
+        "sstat: error: problem getting step_layout for StepId=8.0: Invalid user id\nsstat: error: couldn't get steps\n"
+    )
+    assert CliReader(Answering(sstat=Completed(0, "", said), squeue=Completed(0, "", ""))).running_usage(8, 9) == []
+    assert len(CliReader(Answering(sstat=Completed(0, SSTAT, said))).running_usage(7, 8, 9)) == 1
+
+
+def test_a_slurmctld_that_is_away_is_not_taken_for_jobs_that_use_nothing():
+    said = Completed(0, "", "sstat: error: couldn't get steps for job 8\n")
+    away = Completed(1, "", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n")
+    with pytest.raises(SlurmUnreachable):
+        CliReader(Answering(sstat=said, squeue=away)).running_usage(8)
+
+
 @pytest.fixture
 def in_utc(monkeypatch):
     """The wall clock shows UTC while it lasts: an hour begins where it begins there."""
@@ -243,6 +269,7 @@ def in_utc(monkeypatch):
 def test_where_nothing_is_asked_for_no_command_is_started():
     reader = CliReader(Answering())
     assert reader.step_history() == []
+    assert reader.running_usage() == []
     assert reader.usage(NOON, NOON + timedelta(minutes=59)) == []
 
 

@@ -19,7 +19,10 @@ from aistation_slurm.jobs.request import TrainingRequest, read_request
 from aistation_slurm.jobs.script import render_script
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "train"
-OURS = {"accelerate", "deepspeed", "notebook-as-batch", "plain", "pytorch-ddp", "single-gpu"}
+OURS = {
+    "accelerate", "deepspeed", "horovod", "jax", "mpi", "notebook-as-batch", "plain", "pytorch-ddp", "ray",
+    "single-gpu", "tensorflow-multiworker",
+}  # fmt: skip
 CASES = sorted(path.name for path in GOLDEN.iterdir())
 
 

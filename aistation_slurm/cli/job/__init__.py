@@ -11,8 +11,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "submit": ("submit", "Submit a training, to run in this folder."),
     "sweep": ("sweep", "Submit a training over many sets of parameters, and see which is best."),
     "list": ("listing", "List the jobs that wait, run, or ended within the last minutes."),
-    "show": ("listing", "Show a job: its state, how far it is, and where its files are."),
-    "logs": ("logs", "Print what a job has printed."),
+    "show": ("details", "Show a job: its state and why, how far it is, its runs, and where its files are."),
+    "why": ("why", "Tell why a job waits, when it may start, and what would start it sooner."),
+    "logs": ("logs", "Print what a job has printed, or follow it."),
+    "top": ("top", "Watch the running jobs: how far they are, what they use."),
+    "events": ("events", "Show a job's life, from its submission to its end."),
+    "results": ("details", "Show what came of a job, and what it used."),
     "cancel": ("cancel", "Cancel jobs; their checkpoints and logs stay."),
 }
 

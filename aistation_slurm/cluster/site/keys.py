@@ -18,13 +18,19 @@ FAST_START = {
 }
 PROFILES: Mapping[str, Mapping[str, str]] = {"quick-start": FAST_START, "none": {}}
 """Name of a profile of the scheduler -> its parameters."""
+MIN_JOB_AGE = "900"
+"""Seconds that slurmctld holds a job that is over: a training is started again only while it does (`duty requeue`).
+
+Slurm's 300 s are one round of a cron that runs each five minutes; a job that ends while one is late would be forgotten.
+Each of them counts for MaxJobCount (slurm.conf(5)), so that it should not be much longer.
+"""
 JOB_SUBMIT = "JobSubmitPlugins"
 CLI_FILTER = "CliFilterPlugins"
 LUA = frozenset({JOB_SUBMIT, CLI_FILTER})
 """Keys that name a plugin which runs Lua of ours: its file must be there first."""
 LISTS = frozenset({"GresTypes", "AccountingStorageTRES", "AccountingStorageEnforce", "SchedulerParameters", *LUA})
 """Keys that may hold more than we ask for."""
-ADVISED = frozenset({"SchedulerParameters", "EnforcePartLimits", *LUA}) | {
+ADVISED = frozenset({"SchedulerParameters", "EnforcePartLimits", "MinJobAge", *LUA}) | {
     f"PriorityWeight{each}" for each in ("Age", "FairShare", "QOS")
 }
 """Keys without which all works, only later or in another order, or what can never start waits for ever."""
@@ -56,6 +62,7 @@ def site_keys(spec: ClusterSpec) -> dict[str, str]:
         "PreemptType": "preempt/qos",
         "PreemptMode": "REQUEUE",
         "JobRequeue": "1",
+        "MinJobAge": MIN_JOB_AGE if spec.training.auto_resume.max_restarts else "",
         "EnforcePartLimits": "ALL",
         "SchedulerParameters": ",".join(f"{key}={value}" for key, value in profile.items()),
         JOB_SUBMIT: "lua",
@@ -152,6 +159,9 @@ def _same(key: str, wanted: str, found: str) -> bool:
         return any(each.strip().upper().endswith("_MEMORY") for each in found.split(","))
     if key == "JobRequeue" and not found:
         return True  # the default
+    if key == "MinJobAge":  # 0 is for ever; slurmctld tells it as `300 sec`
+        seconds = found.partition(" ")[0]
+        return seconds.isdigit() and (int(seconds) == 0 or int(seconds) >= int(wanted))
     if key.startswith("PriorityWeight"):
         return found.isdigit() and int(found) > 0
     return found.lower() == wanted.lower()

@@ -11,7 +11,7 @@ from pathlib import Path
 from aistation_slurm.jobs.metrics.shapes import Sighting, look_at, pieces
 from aistation_slurm.progress import Progress
 
-_TAIL = 1 << 18
+_TAIL = 1 << 16
 _BLOCK = 1 << 20
 _RUN = re.compile(r"aistation: run (?P<run>\d+) of job \d+ on ")
 
@@ -23,6 +23,8 @@ def read_log_metrics(path: Path) -> list[Progress]:
     """
     walk, found = _Walk(), list[Progress]()
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return []
         written = path.stat().st_mtime
         for text in _blocks(path):
             for report in walk.feed(text):
@@ -37,6 +39,8 @@ def read_log_metrics(path: Path) -> list[Progress]:
 def last_in_log(path: Path) -> Progress | None:
     """Return the last step that the end of the log tells, and the last value of each metric there."""
     try:
+        if not path.is_file():
+            return None
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - _TAIL))

@@ -62,7 +62,7 @@ def event_files(folder: Path) -> list[Path]:
             break
         depth = len(Path(at).relative_to(folder).parts)
         folders[:] = [] if depth >= _DEPTH else sorted(name for name in folders if name != "checkpoints")
-        found += [Path(at, name) for name in names if name.startswith(_PATTERN)]
+        found += [path for name in names if name.startswith(_PATTERN) and os.path.isfile(path := Path(at, name))]
     return sorted(found, key=lambda path: path.name)[-_MOST_FILES:]
 
 

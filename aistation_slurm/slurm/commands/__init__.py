@@ -7,6 +7,7 @@ from aistation_slurm.slurm.commands.accounting import (
     show_tres,
     show_users,
 )
+from aistation_slurm.slurm.commands.asked import batch_script, show_asked
 from aistation_slurm.slurm.commands.command import Command, Reading
 from aistation_slurm.slurm.commands.controller import ping, show_config, show_loaded_qos
 from aistation_slurm.slurm.commands.diag import sdiag
@@ -14,9 +15,16 @@ from aistation_slurm.slurm.commands.jobs import history, show_job, squeue
 from aistation_slurm.slurm.commands.limits import show_limits_in_use
 from aistation_slurm.slurm.commands.nodes import show_nodes
 from aistation_slurm.slurm.commands.partitions import show_partitions
-from aistation_slurm.slurm.commands.priority import sprio_site
+from aistation_slurm.slurm.commands.priority import sprio, sprio_site
 from aistation_slurm.slurm.commands.reservations import show_reservations
-from aistation_slurm.slurm.commands.steps import EVERY_JOB, RunningStep, running_steps, show_steps, step_history
+from aistation_slurm.slurm.commands.steps import (
+    EVERY_JOB,
+    RunningStep,
+    running_steps,
+    running_usage,
+    show_steps,
+    step_history,
+)
 from aistation_slurm.slurm.commands.usage import full_hour, sreport, sshare
 
 __all__ = [
@@ -24,12 +32,15 @@ __all__ = [
     "Command",
     "Reading",
     "RunningStep",
+    "batch_script",
     "full_hour",
     "history",
     "ping",
     "running_steps",
+    "running_usage",
     "sdiag",
     "show_accounts",
+    "show_asked",
     "show_associations",
     "show_config",
     "show_job",
@@ -42,6 +53,7 @@ __all__ = [
     "show_steps",
     "show_tres",
     "show_users",
+    "sprio",
     "sprio_site",
     "squeue",
     "sreport",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from aistation_slurm.errors import SlurmUnreadable
-from aistation_slurm.slurm.commands.command import Command, Row, bare, fresh_mark, rows
+from aistation_slurm.slurm.commands.command import Command, Row, bare, fresh_mark, piped, rows
 from aistation_slurm.slurm.model import JobStep, StepUsage
 from aistation_slurm.slurm.states import JobState
 from aistation_slurm.slurm.tres import read_amount, read_tres, read_tres_usage
@@ -21,6 +21,7 @@ HISTORY_FIELDS = (
     "JobIDRaw", "JobName", "State", "NodeList", "NNodes", "NCPUS", "NTasks", "AllocTRES", "Start", "End", "ElapsedRaw",
     "ExitCode", "TotalCPU", "MaxRSS", "TRESUsageInMax", "TRESUsageInTot",
 )  # fmt: skip
+USAGE_FIELDS = ("JobID", "Nodelist", "NTasks", "TRESUsageInMax", "TRESUsageInTot")
 # Up to the name nothing in the line is a user's text. `[^\n]` since a name may hold line breaks.
 _HEAD = re.compile(r"^StepId=(?P<id>\S+) UserId=[^\n]*? Nodes=(?P<nodes>\S+) CPUs=\d+ Tasks=\d+ Name=", re.MULTILINE)
 _TRES = re.compile(r"(?P<tres>\S*) ResvPorts=")
@@ -79,6 +80,39 @@ def step_history(*job_ids: int) -> Command[list[JobStep]]:
             _remembered(row) for row in rows(text, HISTORY_FIELDS, mark) if "." in row["JobIDRaw"]
         ],
     )  # fmt: skip
+
+
+def running_usage(*job_ids: int) -> Command[list[JobStep]]:
+    """What the running steps of these jobs use, `batch` too: their nodes are asked, and measure at once.
+
+    sstat knows no mark, and no user's text is in what it tells. The id of an array means all its members: a step may be
+    told twice.
+    """
+    return Command(
+        ("sstat", "-a", "-n", "-P", "--noconvert", "-j", ",".join(map(str, job_ids)), "-o", ",".join(USAGE_FIELDS)),
+        read=lambda text: list({(each.job_id, each.step_id): each for each in _using(text)}.values()),
+    )
+
+
+def _using(text: str) -> Iterator[JobStep]:
+    for row in piped(text, USAGE_FIELDS):
+        job_id, _, step_id = row["JobID"].partition(".")
+        total = read_tres_usage(row["TRESUsageInTot"])
+        most = read_tres_usage(row["TRESUsageInMax"])
+        yield JobStep(
+            job_id=read_count(job_id),
+            step_id=step_id,
+            name="",
+            state=JobState.RUNNING,
+            nodes=bare(row["Nodelist"]),
+            tasks=read_count(row["NTasks"]),
+            usage=StepUsage(
+                cpu_time=timedelta(seconds=total["cpu"]) if "cpu" in total else None,
+                max_rss=most.get("mem"),
+                tres_max=most,
+                tres_total=total,
+            ),
+        )
 
 
 def _running(row: Row) -> RunningStep:

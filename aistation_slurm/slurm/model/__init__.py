@@ -6,11 +6,12 @@ Slurm's own text (`slurm.nodelist` reads them).
 
 from aistation_slurm.slurm.model.accounting import Account, Association, FairShare, Limits, Qos, TresKind, Usage, User
 from aistation_slurm.slurm.model.controller import AssociationUse, Controller, Diag, Held, LimitsInUse, QosUse, RpcCount
-from aistation_slurm.slurm.model.jobs import Job, JobStep, StepUsage
+from aistation_slurm.slurm.model.jobs import Asked, Job, JobStep, PriorityFactors, StepUsage
 from aistation_slurm.slurm.model.nodes import Node, Partition, Reservation
 
 __all__ = [
     "Account",
+    "Asked",
     "Association",
     "AssociationUse",
     "Controller",
@@ -23,6 +24,7 @@ __all__ = [
     "LimitsInUse",
     "Node",
     "Partition",
+    "PriorityFactors",
     "Qos",
     "QosUse",
     "Reservation",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from aistation_slurm.slurm.states import JobState
-from aistation_slurm.slurm.tres import Tres
+from aistation_slurm.slurm.tres import Gres, Tres
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,3 +107,49 @@ class JobStep:
     exit_code: str = ""
     usage: StepUsage = field(default_factory=StepUsage)
     """Only a history tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a job asked for, word by word; 0 and nothing where it did not say."""
+
+    job_id: int
+    tres_per_job: tuple[Gres, ...] = ()
+    tres_per_node: tuple[Gres, ...] = ()
+    tres_per_socket: tuple[Gres, ...] = ()
+    tres_per_task: tuple[Gres, ...] = ()
+    cpus_per_gpu: int = 0
+    memory_per_gpu: int = 0
+    tasks: int = 0
+    cpus_per_task: int = 0
+    tasks_per_node: int = 0
+    cpus_per_node: int = 0
+    memory: int = 0
+    """MiB, for each CPU or for each node: squeue does not say which."""
+    max_nodes: int = 0
+    nodes: str = ""
+    """Those that it must have (`--nodelist`)."""
+    planned_nodes: str = ""
+    """Where the backfill scheduler means to start it."""
+    licenses: str = ""
+    is_exclusive: bool = False
+    stderr: str = ""
+    """Where its script complains, patterns such as %j not filled in; the file of its output where it named none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorityFactors:
+    """What makes up the priority of a job that waits for its turn in one partition: each factor with its weight."""
+
+    job_id: int
+    partition: str
+    age: int = 0
+    association: int = 0
+    fair_share: int = 0
+    job_size: int = 0
+    partition_factor: int = 0
+    qos: int = 0
+    site: int = 0
+    nice: int = 0
+    """Taken off the others."""
+    tres: int = 0

@@ -11,6 +11,7 @@ from aistation_slurm.slurm import commands
 from aistation_slurm.slurm.commands import Command, Reading, RunningStep
 from aistation_slurm.slurm.model import (
     Account,
+    Asked,
     Association,
     Controller,
     Diag,
@@ -20,6 +21,7 @@ from aistation_slurm.slurm.model import (
     LimitsInUse,
     Node,
     Partition,
+    PriorityFactors,
     Qos,
     Reservation,
     TresKind,
@@ -58,6 +60,14 @@ class CliReader:
         if not found:
             raise UnknownToSlurm(f"no job {job_id}")
         return next((job for job in found if job.job_id == job_id), found[0])
+
+    def asked(self, *job_ids: int) -> list[Asked]:
+        """Return what these jobs asked for, word by word; those that slurmctld has forgotten are left out."""
+        return self._ask(commands.show_asked(*job_ids)) if job_ids else []
+
+    def batch_script(self, job_id: int) -> str:
+        """Return the job's script, while slurmctld keeps it."""
+        return self._ask(commands.batch_script(job_id))
 
     def steps(self) -> list[JobStep]:
         """Return the steps that run now, of all jobs."""
@@ -132,6 +142,10 @@ class CliReader:
         """Return the SiteFactor of each job that waits and may start, by job id."""
         return self._ask(commands.sprio_site())
 
+    def priority_factors(self) -> list[PriorityFactors]:
+        """Return what makes up the priority of each job that waits and may start, one for each of its partitions."""
+        return self._ask(commands.sprio())
+
     def fair_shares(self) -> list[FairShare]:
         """Return what fair share makes of every account and user of this cluster."""
         return self._ask(commands.sshare())
@@ -150,6 +164,25 @@ class CliReader:
     def step_history(self, *job_ids: int) -> list[JobStep]:
         """Return the steps of these jobs, of their last run, with what they used; `batch` and `extern` too."""
         return self._ask(commands.step_history(*job_ids)) if job_ids else []
+
+    def running_usage(self, *job_ids: int) -> list[JobStep]:
+        """Return what the running steps of these jobs use; of jobs that are over or not this user's, nothing."""
+        if not job_ids:
+            return []
+        command = commands.running_usage(*job_ids)
+        done = self._runner.run(command.argv, timeout=self._timeout)
+        if done.returncode:
+            raise refusal(command.argv, done)
+        if not done.stdout:  # sstat says the same of a job that is over and of a slurmctld that is away
+            self._is_held(job_ids[0])
+        return self._read(command, lambda: command.read(done.stdout))
+
+    def _is_held(self, job_id: int) -> bool:
+        """True where slurmctld knows the job; raises where it is away."""
+        try:
+            return bool(self._ask(commands.show_job(job_id)))
+        except SlurmRefused:
+            return False
 
     def usage(self, since: datetime, until: datetime) -> list[Usage]:
         """Return what each account and user of this cluster used between two hours, by TRES."""

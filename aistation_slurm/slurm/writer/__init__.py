@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aistation_slurm.slurm.writer.accounting import AccountingOrders, AssociationChanges, QosChanges
+from aistation_slurm.slurm.writer.history import HistoryOrders
 from aistation_slurm.slurm.writer.jobs import JobChanges, JobOrders
 from aistation_slurm.slurm.writer.nodes import NodeChanges, NodeOrders
 from aistation_slurm.slurm.writer.orders import WRITE_SECONDS
@@ -20,7 +21,7 @@ __all__ = [
 ]
 
 
-class SlurmWriter(JobOrders, NodeOrders, PartitionOrders, AccountingOrders):
+class SlurmWriter(JobOrders, NodeOrders, PartitionOrders, AccountingOrders, HistoryOrders):
     """Gives orders to Slurm.
 
     Each call returns what Slurm answered, or raises: `SlurmUnreachable` (it is not known whether the order was heard),

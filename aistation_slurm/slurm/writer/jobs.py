@@ -15,7 +15,7 @@ from aistation_slurm.slurm.refusals import complaints_in, what_it_said
 from aistation_slurm.slurm.runner import Completed
 from aistation_slurm.slurm.sbatch import Batch, sbatch
 from aistation_slurm.slurm.units import write_duration, write_time
-from aistation_slurm.slurm.writer.orders import Orders
+from aistation_slurm.slurm.writer.orders import Orders, one_name
 
 _OVER = re.compile(
     r"already completing or completed|invalid job id specified|already finished|no active jobs match all job filters",
@@ -155,6 +155,16 @@ class JobOrders(Orders):
             raise ValueError("nothing is to be changed")
         words = (f"{word}={write(changes[key])}" for key, (word, write) in _WORDS.items() if key in changes)  # type: ignore[literal-required]
         self._order(("scontrol", "update", f"JobId={selector(job)}", *words))
+
+    def exclude_nodes(self, job: Job | int, *nodes: str) -> None:
+        """Keep a waiting job from these nodes, beside those that it was kept from already.
+
+        `ExcNodeList=` takes the place of what was there (man scontrol), which squeue tells only as `%x`.
+        """
+        told = self._order(("squeue", "-a", "-h", "-t", "all", "-j", selector(job), "-o", "%x")).stdout.split("\n")[0]
+        before = [told.strip()] if told.strip() not in {"", "(null)"} else []
+        listed = ",".join([*before, *(one_name("node", each) for each in nodes)])
+        self._order(("scontrol", "update", f"JobId={selector(job)}", f"ExcNodeList={listed}"))
 
 
 def selector(job: Job | int) -> str:

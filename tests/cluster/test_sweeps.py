@@ -175,3 +175,20 @@ def test_an_array_with_a_wish_for_nodes_that_are_away_runs_elsewhere_and_its_use
         assert (lab.station.job(waiting).prefer == "") == is_hard
     finally:
         lab.station.exec([*warm, "AvailableFeatures=", "ActiveFeatures=", "State=RESUME"])
+
+
+def test_a_search_tries_in_rounds_and_ends_with_the_best(lab):
+    pytest.importorskip("optuna")
+    (lab.ann.folder / "train.sh").write_text(TRAIN)
+    (lab.ann.folder / "mended").touch()
+    out = lab.sweep(
+        "search", "--json", "--trials", "5", "--at-once", "3", "--draw", "a=int:0..9", "--draw", "b=int:0..9", *ARGS
+    )
+    found = json.loads(out)
+    table = lab.table(found["sweep"])
+    assert (table["counts"], len(table["jobs"])) == ({"COMPLETED": 5}, 2)
+    losses = [each["params"]["a"] ** 2 - 10 * each["params"]["b"] for each in table["members"].values()]
+    assert losses == sorted(losses)
+    assert found["best"]["value"] == losses[0]
+    with_resume = lab.sweep("search", "--json", "--resume", found["sweep"])
+    assert json.loads(with_resume) == found

@@ -11,7 +11,7 @@ import pytest
 
 from aistation_slurm.errors import RequestError, SlurmUnreachable
 from aistation_slurm.jobs.sweep.after import of_job, of_sweep, read_after
-from aistation_slurm.jobs.sweep.find import find, find_path
+from aistation_slurm.jobs.sweep.find import find, find_path, recent
 from aistation_slurm.jobs.sweep.folder import Array, Sweep, folder_of, locked, read_sweep, with_arrays, write_new
 from aistation_slurm.jobs.sweep.look import attempts, look, records
 from aistation_slurm.jobs.sweep.retry import by_script, to_retry
@@ -89,9 +89,17 @@ def test_without_accounting_the_log_tells_how_a_member_ended(sweep):
 
 
 def test_a_rest_that_was_cut_short_stands_for_every_member_without_a_record(sweep):
-    found = records([FIRST], [a_job("[0,2,...]", JobState.PENDING), a_job("1", JobState.FAILED)])
-    assert {member for _, member in found} == set(range(6))
-    assert found[12, 1].state is JobState.FAILED
+    past = [a_job("[0,2,...]", JobState.PENDING), a_job("1", JobState.FAILED)]
+    assert states(look(sweep, slurm_with([], past))) == ["PENDING", "FAILED", *["PENDING"] * 4]
+
+
+def test_a_rest_that_was_cancelled_names_no_members_any_more(sweep):
+    """Seen on 22.05.8 in the queue and in accounting: the record has the array's number, and no task."""
+    rest = replace(a_job("", JobState.CANCELLED), job_id=12, array_job_id=None)
+    other = replace(rest, job_id=13)
+    each = [a_job("0", JobState.COMPLETED), a_job("1", JobState.CANCELLED), rest, other]
+    for slurm in (slurm_with(each), slurm_with([], each), slurm_with([rest], each[:2])):
+        assert states(look(sweep, slurm)) == ["COMPLETED", *["CANCELLED"] * 5]
 
 
 def test_the_last_array_of_a_member_counts(sweep):
@@ -186,13 +194,15 @@ def test_a_sweep_is_found_by_its_id_its_array_its_folder_and_as_the_last_one(swe
 
 
 def test_a_sweep_is_found_by_what_slurm_says_from_any_folder(sweep, tmp_path):
-    job = a_job("3", JobState.RUNNING, work_dir=str(tmp_path), comment="mine aistation:id=abc.1")
+    job = a_job("3", JobState.RUNNING, work_dir=str(tmp_path))
     slurm = slurm_with([job])
-    slurm.read.job = lambda _: replace(job, comment="")
+    slurm.read.job = lambda _: job
     here = tmp_path / "elsewhere"
     here.mkdir()
     for each in ("abc", "12"):
         assert find(each, slurm, here=here, user="ann", now=NOON).path == sweep.path
+    assert [each.path for each in recent(slurm, here=here, user="ann", now=NOON)] == [sweep.path]
+    assert recent(slurm, here=here, user="chen", now=NOON) == []
     with pytest.raises(RequestError, match="no sweep called 'abd'"):
         find("abd", slurm, here=here, user="ann", now=NOON)
     with pytest.raises(RequestError, match="no sweep was submitted in this folder"):

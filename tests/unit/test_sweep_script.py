@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +117,19 @@ def test_every_template_takes_a_sweep(tmp_path, request_):
         )
         assert '--lr "${AISTATION_PARAM_LR}"' in script, name
         assert "AISTATION_SWEEP_MEMBER" in script, name
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+def test_shellcheck_has_nothing_to_say_of_a_sweeps_script(tmp_path, request_):
+    script = sweep_script(
+        replace(request_, args=("{lr}",)), Part(tmp_path / "it's", 4, "0-1"), [{"lr": 1}], open_catalogue()
+    )
+    done = subprocess.run(  # SC2317, SC2016: functions that traps call, and text for another bash
+        ["shellcheck", "--shell=bash", "--exclude=SC2317,SC2016", "--format=gcc", "-"],
+        input=script, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout == ""
+    assert done.returncode == 0
 
 
 def test_a_folder_of_checkpoints_that_was_named_holds_one_for_each_member(tmp_path, request_, run):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aistation_slurm.errors import RequestError, SlurmError
-from aistation_slurm.jobs.sweep.folder import FILE, Sweep, folder_of, read_sweep, sweeps_in
-from aistation_slurm.jobs.tag import is_submission, read_tag
+from aistation_slurm.jobs.sweep.folder import FILE, Sweep, read_sweep, sweeps_in
+from aistation_slurm.jobs.tag import is_submission
 from aistation_slurm.slurm.model import Job
 
 if TYPE_CHECKING:
@@ -52,55 +52,39 @@ def find_path(text: str | None, here: Path) -> Path | None:
 
 def recent(slurm: Slurm, *, here: Path, user: str, now: datetime) -> list[Sweep]:
     """Return the user's sweeps that Slurm has heard of within the last week, and those of this folder; newest first."""
-    paths = {path.resolve() for path in sweeps_in(here)}
-    for job in _jobs(slurm, user=user, now=now):
-        if path := path_of(job):
-            paths.add(path.resolve())
+    known = {path.resolve() for path in sweeps_in(here)}
+    jobs = _jobs(slurm, user=user, now=now)
+    ids = {job.array_job_id or job.job_id for job in jobs}
     found = []
-    for path in paths:
+    for path in known | {path.resolve() for folder in _folders(jobs) for path in _sweeps(folder)}:
         with suppress(RequestError):  # of one that was thrown away, or is another's
-            found.append(read_sweep(path))
+            sweep = read_sweep(path)
+            if path in known or any(array.job_id in ids for array in sweep.arrays):
+                found.append(sweep)
     return sorted(found, key=lambda sweep: max((array.submitted for array in sweep.arrays), default=""), reverse=True)
-
-
-def path_of(job: Job) -> Path | None:
-    """Return the folder of the sweep that the job is a member of; None of any other job."""
-    tag = read_tag(job.comment)
-    if job.array_job_id is None or not job.work_dir:
-        return None
-    work_dir = Path(job.work_dir)
-    path = folder_of(work_dir, job.name, tag.submission.partition(".")[0]) if tag else None
-    return path if path and (path / FILE).is_file() else _with_array(str(job.array_job_id), _sweeps(work_dir))
 
 
 def _path_in_slurm(text: str, slurm: Slurm, *, user: str, now: datetime) -> Path | None:
     number = text.partition("_")[0]
     if number.isdecimal():
         with suppress(SlurmError):
-            return path_of(slurm.read.job(int(number)))
+            return _with_array(text, _sweeps(Path(slurm.read.job(int(number)).work_dir)))
     if not is_submission(text):
         return None
-    tagged = (job for job in _jobs(slurm, user=user, now=now) if _submission(job) == text)
-    return next(filter(None, map(path_of, tagged)), None)
+    folders = _folders(_jobs(slurm, user=user, now=now))
+    return next((path for folder in folders for path in _sweeps(folder) if path.name == text), None)
 
 
-def _jobs(slurm: Slurm, *, user: str, now: datetime) -> Iterable[Job]:
-    """Yield one job of each array of the user's, from slurmctld and then from slurmdbd."""
-    seen: set[int | None] = {None}
-    for job in slurm.read.jobs(with_over=True):
-        if job.user == user and job.array_job_id not in seen:
-            seen.add(job.array_job_id)
-            yield job
+def _jobs(slurm: Slurm, *, user: str, now: datetime) -> list[Job]:
+    """Return the user's jobs, from slurmctld and, of the last week, from slurmdbd."""
+    found = [job for job in slurm.read.jobs(with_over=True) if job.user == user]
     with suppress(SlurmError):  # a site without accounting
-        for job in slurm.read.history(user=user, since=now - RECENT):
-            if job.array_job_id not in seen:
-                seen.add(job.array_job_id)
-                yield job
+        found += slurm.read.history(user=user, since=now - RECENT)
+    return found
 
 
-def _submission(job: Job) -> str:
-    tag = read_tag(job.comment)
-    return tag.submission.partition(".")[0] if tag else ""
+def _folders(jobs: Iterable[Job]) -> list[Path]:
+    return [Path(each) for each in dict.fromkeys(job.work_dir for job in jobs) if each]
 
 
 def _with_array(text: str, paths: Iterable[Path]) -> Path | None:

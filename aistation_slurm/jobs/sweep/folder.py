@@ -126,6 +126,16 @@ def write_new(sweep: Sweep, members: Sequence[Params]) -> None:
         raise RequestError(f"can't be made: {error.strerror}", where=str(sweep.path)) from error
 
 
+def with_members(sweep: Sweep, members: Sequence[Params]) -> Sweep:
+    """Let the sweep have more members, and return it with them; `locked` while it is done."""
+    for name, lines in (("params.jsonl", map(json.dumps, members)), ("params.bash", map(for_bash, members))):
+        kept = _read(sweep.path / name).splitlines()[: sweep.count]  # a command that was killed may have left more
+        write_whole(sweep.path / name, "".join(f"{line}\n" for line in (*kept, *lines)))
+    fuller = replace(sweep, count=sweep.count + len(members))
+    save(fuller)
+    return fuller
+
+
 def read_sweep(path: Path) -> Sweep:
     """Return the sweep of this folder.
 

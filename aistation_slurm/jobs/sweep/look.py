@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,31 +58,49 @@ def look(sweep: Sweep, slurm: Slurm) -> list[Attempt]:
     """Return the last attempt of each member, by what slurmctld says of it, else slurmdbd, else its log."""
     latest = {member: arrays[-1] for member, arrays in sweep.arrays_of().items()}
     wanted = {array.job_id for array in latest.values()}
-    found = records(sweep.arrays, (job for job in slurm.read.jobs(with_over=True) if job.array_job_id in wanted))
+    queue = [job for job in slurm.read.jobs(with_over=True) if (job.array_job_id or job.job_id) in wanted]
+    past: list[Job] = []
+    found = records(sweep.arrays, queue)
     if missing := {array.job_id for member, array in latest.items() if (array.job_id, member) not in found}:
         with suppress(SlurmError):  # without accounting there is nothing more to know
-            found = records(sweep.arrays, slurm.read.history(job_ids=sorted(missing))) | found
-    return attempts(sweep, found)
+            past = slurm.read.history(job_ids=sorted(missing))
+    found = records(sweep.arrays, past) | found
+    return attempts(sweep, remainders(sweep.arrays, [*past, *queue]) | found)
 
 
 def records(arrays: Sequence[Array], jobs: Iterable[Job]) -> dict[tuple[int, int], Job]:
     """Return (array, member) -> the job; members that wait together have one record, which is each one's own.
 
-    A member that has a record of its own has left the rest: its own one counts. A rest that Slurm cut short after some
-    64 characters stands for every member that has none.
+    A member that has a record of its own has left the rest: its own one counts.
     """
     by_id = {array.job_id: array for array in arrays}
     rest: dict[tuple[int, int], Job] = {}
     own: dict[tuple[int, int], Job] = {}
     for job in jobs:
-        array = by_id.get(job.array_job_id or job.job_id)
-        if array is None:
+        array = by_id.get(job.array_job_id or 0)
+        if array is None or is_cut(job.array_task):
             continue
+        named = {(array.job_id, array.first + task): job for task in unfold(job.array_task)}
         if job.array_task.isdecimal():
-            own[array.job_id, array.first + int(job.array_task)] = job
+            own |= named
         else:
-            rest |= {(array.job_id, member): job for member in _waiting(array, job)}
+            rest |= named
     return rest | own
+
+
+def remainders(arrays: Sequence[Array], jobs: Iterable[Job]) -> dict[tuple[int, int], Job]:
+    """Return (array, member) -> a record that stands for every member of which nothing better is known.
+
+    A rest that was cancelled names no members any more, only the array (seen on 22.05.8); slurmdbd cuts a long list of
+    them short after some 64 characters.
+    """
+    by_id = {array.job_id: array for array in arrays}
+    found: dict[tuple[int, int], Job] = {}
+    for job in jobs:
+        array = by_id.get(job.array_job_id or job.job_id)
+        if array and (is_cut(job.array_task) or not job.array_task):
+            found |= {(array.job_id, member): job for member in array.members()}
+    return found
 
 
 def attempts(sweep: Sweep, found: Mapping[tuple[int, int], Job]) -> list[Attempt]:
@@ -96,10 +114,6 @@ def _attempt(sweep: Sweep, member: int, arrays: Sequence[Array], found: Mapping[
         return Attempt(member, None, tries=0)
     job = found.get((arrays[-1].job_id, member))
     return Attempt(member, arrays[-1], job, None if job else _code(sweep.log(arrays[-1], member)), len(arrays))
-
-
-def _waiting(array: Array, job: Job) -> Iterator[int]:
-    return (array.first + task for task in unfold(array.tasks if is_cut(job.array_task) else job.array_task))
 
 
 def _code(log: Path) -> int | None:

@@ -6,7 +6,8 @@ import csv
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -73,8 +74,29 @@ def tabled(path: Path) -> list[Params]:
     return _checked(members, where=str(path))
 
 
-def drawn(count: int, texts: Sequence[str], *, seed: int) -> list[Params]:
-    """Return so many members with values drawn at random; the same seed draws the same.
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How the values of one parameter are drawn."""
+
+    kind: str
+    """`int`, `float`, `log` or `choice`."""
+    low: float = 0.0
+    high: float = 0.0
+    choices: Sequence[Value] = ()
+
+    def value(self, random: Random) -> Value:
+        """Return a value."""
+        if self.kind == "choice":
+            return random.choice(self.choices)
+        if self.kind == "int":
+            return random.randint(math.ceil(self.low), math.floor(self.high))
+        if self.kind == "float":
+            return random.uniform(self.low, self.high)
+        return math.exp(random.uniform(math.log(self.low), math.log(self.high)))
+
+
+def read_draws(texts: Sequence[str]) -> dict[str, Draw]:
+    """Return parameter -> how it is drawn.
 
     `lr=log:1e-4..1e-1` is drawn evenly by its logarithm, `momentum=float:0..1` evenly, `layers=int:2..8` with both
     ends, `opt=choice:sgd,adam` is one of these.
@@ -82,13 +104,23 @@ def drawn(count: int, texts: Sequence[str], *, seed: int) -> list[Params]:
     Raises:
         RequestError: one of them can't be read.
     """
-    draws = {name: _draw(name, text) for name, text in _named(texts, where="--draw", example="lr=log:1e-4..1e-1")}
-    if not draws:
-        raise RequestError("nothing to draw", where="--random", hint="say what: --draw lr=log:1e-4..1e-1")
+    found = {name: _draw(name, text) for name, text in _named(texts, where="--draw", example="lr=log:1e-4..1e-1")}
+    if not found:
+        raise RequestError("nothing to draw", where="--draw", hint="say what: --draw lr=log:1e-4..1e-1")
+    return found
+
+
+def drawn(count: int, texts: Sequence[str], *, seed: int) -> list[Params]:
+    """Return so many members with values drawn at random; the same seed draws the same.
+
+    Raises:
+        RequestError: one of them can't be read.
+    """
+    draws = read_draws(texts)
     if count > MOST:
         raise RequestError(f"that are more than {MOST:,} members", where="--random")
     random = Random(seed)  # noqa: S311  it chooses what is tried, no secret
-    return _checked(({name: draw(random) for name, draw in draws.items()} for _ in range(count)), where="--draw")
+    return _checked(({name: draw.value(random) for name, draw in draws.items()} for _ in range(count)), where="--draw")
 
 
 def repeated(members: Sequence[Params]) -> int:
@@ -135,17 +167,12 @@ def _axis(name: str, text: str) -> Sequence[Value]:
     return [read_value(each) for each in text.split(",")]
 
 
-def _draw(name: str, text: str) -> Callable[[Random], Value]:
+def _draw(name: str, text: str) -> Draw:
     kind, _, rest = text.partition(":")
     if kind == "choice" and rest:
-        values = _axis(name, rest)
-        return lambda random: random.choice(values)
+        return Draw(kind, choices=_axis(name, rest))
     low, high = _ends(name, kind, rest)
-    if kind == "int":
-        return lambda random: random.randint(math.ceil(low), math.floor(high))
-    if kind == "float":
-        return lambda random: random.uniform(low, high)
-    return lambda random: math.exp(random.uniform(math.log(low), math.log(high)))
+    return Draw(kind, low, high)
 
 
 def _ends(name: str, kind: str, text: str) -> tuple[float, float]:

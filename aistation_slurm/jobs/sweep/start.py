@@ -16,7 +16,7 @@ from aistation_slurm.errors import RequestError, UsageError
 from aistation_slurm.jobs.passthrough import value_of, without
 from aistation_slurm.jobs.request import TrainingRequest, read_request, request_json
 from aistation_slurm.jobs.submit import Order, Submission, submit
-from aistation_slurm.jobs.sweep.folder import LOG, Array, Sweep, folder_of, locked, with_arrays, write_new
+from aistation_slurm.jobs.sweep.folder import LOG, Array, Sweep, folder_of, locked, with_arrays, with_members, write_new
 from aistation_slurm.jobs.sweep.retry import by_script
 from aistation_slurm.jobs.sweep.script import Part, sweep_script
 from aistation_slurm.jobs.sweep.values import Params
@@ -142,6 +142,21 @@ def start_again(path: Path, attempts: Sequence[Attempt], site: Site, *, after: s
             text = sweep.script_of(first).read_text()
             told.append(((first, tasks), _order(sweep, request, text, options)))
         return _hand_in(sweep, told, site, now=now)
+
+
+def start_more(path: Path, members: Sequence[Params], site: Site, *, now: datetime) -> Started:
+    """Let the sweep have these members too, submit them as one array, and return the sweep with them.
+
+    Raises:
+        RequestError: another command works on the sweep, or an argument asks for a parameter that a member lacks.
+        SlurmRefused: Slurm did not take it; the members are there, and a retry starts them.
+    """
+    with locked(path) as sweep:
+        request, first, tasks = read_request(sweep.request), sweep.count, f"0-{len(members) - 1}"
+        text = sweep_script(request, Part(path, first, with_limit(tasks, sweep.at_once)), members, site.catalogue)
+        grown = with_members(sweep, members)
+        grown.script_of(first).write_text(text)
+        return _hand_in(grown, [((first, tasks), _order(grown, request, text, grown.options))], site, now=now)
 
 
 def split(count: int, most: int) -> list[tuple[int, str]]:

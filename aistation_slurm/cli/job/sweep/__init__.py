@@ -11,6 +11,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "start": ("start", "Submit a sweep; the word `start` may be left out."),
     "show": ("show", "Show each member: its parameters, state and last metrics, best first."),
     "best": ("show", "Print the best member's parameters."),
+    "search": ("search", "Let Optuna choose what is tried next, round by round."),
     "list": ("show", "List the sweeps of the last week."),
     "retry": ("change", "Start the failed members again, and no other."),
     "limit": ("change", "Change how many members run at once."),

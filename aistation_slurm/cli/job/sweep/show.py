@@ -6,6 +6,7 @@ import csv
 import getpass
 import sys
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,7 +154,9 @@ def _where(member: Member) -> str:
         return ""
     if job.nodes and job.state.is_running:
         return job.nodes
-    return f"exit {job.exit_code}" if job.state.is_over else f"({job.reason})"
+    if job.state.is_over:
+        return "" if job.exit_code == "0:0" else f"exit {job.exit_code}"
+    return f"({job.reason})"
 
 
 def _plain(member: Member) -> dict[str, object]:
@@ -169,7 +172,7 @@ def _plain(member: Member) -> dict[str, object]:
         "params": member.params,
         "step": member.progress.step if member.progress else None,
         "total": member.progress.total if member.progress else None,
-        "metrics": member.metrics,
+        "metrics": {name: value if isfinite(value) else None for name, value in member.metrics.items()},
     }
 
 

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 _NOT_OF_A_SWEEP = frozenset({"again", "as_batch", "submission", "wait", "chdir"})
+TRAINING_OPTIONS = [each for each in submit.params if each.name not in _NOT_OF_A_SWEEP]
+"""The options of one training, as `aistation job submit` has them."""
 _WAYS = ("grid", "listed", "csv_", "draws")
 
 
-@click.command(cls=SubmitCommand, params=[each for each in submit.params if each.name not in _NOT_OF_A_SWEEP])
+@click.command(cls=SubmitCommand, params=list(TRAINING_OPTIONS))
 @click.option("--grid", multiple=True, metavar="NAME=A,B", help="Every combination of these values; 0..9 is a range.")
 @click.option("--list", "listed", type=FILE, help="One member a line of JSON, or a list in JSON or YAML.")
 @click.option("--csv", "csv_", type=FILE, help="One member a row; the first row names the parameters.")

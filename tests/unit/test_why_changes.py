@@ -44,7 +44,8 @@ def at_once(change: Change) -> Tried:
 def test_fewer_gpus_are_offered_down_to_what_the_quota_leaves() -> None:
     look = a_look(a_job(gpus=4, reason="QOSMaxGRESPerUser"), rules=rules(used=3, jobs=(running(1, gpus=3),)))
     assert [each for each in words(look) if "TresPerJob" in each] == [
-        "JobId=7 TresPerJob=gres:gpu:3", "JobId=7 TresPerJob=gres:gpu:2", "JobId=7 TresPerJob=gres:gpu:1",
+        "JobId=7 TresPerJob=gres:gpu:3 NumTasks=1", "JobId=7 TresPerJob=gres:gpu:2 NumTasks=1",
+        "JobId=7 TresPerJob=gres:gpu:1 NumTasks=1",
     ]  # fmt: skip
     found = answer(look, at_once)
     assert [(each.change.what, each.is_now) for each in found.better] == [("1 GPU instead of 4", True)]

@@ -169,9 +169,14 @@ def _memory(job: Job, asked: Asked, nodes: int) -> tuple[int, int]:
     return 0, asked.memory or -(-total // nodes)
 
 
+def is_in(node: Node, partitions: str) -> bool:
+    """True where the node belongs to one of `v100,p100`."""
+    return not set(partitions.split(",")).isdisjoint(node.partitions)
+
+
 def usual_gpu(partition: str, nodes: Sequence[Node]) -> str:
-    """Return the type of GPU of a partition's nodes; nothing where they have several, or none."""
-    members = (each for each in nodes if partition in each.partitions)
+    """Return the type of GPU of the nodes of one or several partitions; nothing where they have several, or none."""
+    members = (each for each in nodes if is_in(each, partition))
     kinds = {gres.type for node in members for gres in node.gres if gres.name == "gpu"}
     return kinds.pop() if len(kinds) == 1 else ""
 

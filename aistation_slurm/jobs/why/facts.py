@@ -51,7 +51,7 @@ def never(look: Look) -> str:
     if reason.name == "DependencyNeverSatisfied":
         return "what it depends on did not happen, and can't any more"
     for limit in in_the_way(limits_of(look.shape, look.rules, gpu_type=look.gpu_type), reason.limit):
-        if limit.is_for_ever and limit.most:
+        if limit.is_for_ever and (limit.most or limit.what != "jobs"):
             return str(limit)
     partition = look.partitions.get(look.job.partition)
     if reason.name == "PartitionTimeLimit" and partition and partition.max_time:

@@ -176,6 +176,6 @@ def test_the_command_tells_it_to_people_and_to_programs(queue, ann):
 
     of_another = queue.station.user("eve").told(*WHY, str(queue.submit("ann", "--gpus=1")))
     assert "only one's own jobs are tried" in of_another.stderr
-    over = ann.told(*WHY, "1")
-    assert (over.returncode, over.stdout) == (1, "")
+    over = ann.told(*WHY, "999999999")
+    assert (over.returncode, over.stdout) == (1, ""), over.stderr
     assert ann.run(*WHY, str(waits)).startswith(f"{waits} sbatch of ann does not wait: it is RUNNING since ")

@@ -25,7 +25,7 @@ from aistation_slurm.jobs.why.tries import (
     try_shape,
     without_delay,
 )
-from aistation_slurm.slurm.model import Asked, Association, Job, Partition, Qos
+from aistation_slurm.slurm.model import Asked, Association, Job, Limits, Partition, Qos
 from aistation_slurm.slurm.tres import Gres
 from tests.unit.why_parts import HOUR, NOON, V100, a_job, a_look, a_node, a_shape, rules, running
 
@@ -44,7 +44,8 @@ def at_once(change: Change) -> Tried:
 def test_fewer_gpus_are_offered_down_to_what_the_quota_leaves() -> None:
     look = a_look(a_job(gpus=4, reason="QOSMaxGRESPerUser"), rules=rules(used=3, jobs=(running(1, gpus=3),)))
     assert [each for each in words(look) if "TresPerJob" in each] == [
-        "JobId=7 TresPerJob=gres:gpu:3", "JobId=7 TresPerJob=gres:gpu:2", "JobId=7 TresPerJob=gres:gpu:1",
+        "JobId=7 TresPerJob=gres:gpu:3 NumTasks=1", "JobId=7 TresPerJob=gres:gpu:2 NumTasks=1",
+        "JobId=7 TresPerJob=gres:gpu:1 NumTasks=1",
     ]  # fmt: skip
     found = answer(look, at_once)
     assert [(each.change.what, each.is_now) for each in found.better] == [("1 GPU instead of 4", True)]
@@ -157,6 +158,17 @@ def test_gpus_that_were_asked_for_the_whole_job_may_come_from_several_nodes() ->
         answer(a_look(a_job(gpus=7), rules=rules(per_user=9, total=9)), at_once).never
         == "it asks for 4 nodes, and v100 has 3"
     )
+
+
+def test_a_limit_of_no_gpus_is_for_ever_and_a_qos_that_is_closed_is_not() -> None:
+    found = rules()
+    none = Qos(name="normal", limits=Limits(max_tres_per_job={"gres/gpu": 0}))
+    closed = Qos(name="normal", limits=Limits(grp_jobs=0))
+    forbidden = answer(a_look(rules=replace(found, qos={"normal": none})), at_once)
+    assert forbidden.never == "the limit of one job of QOS normal: at most 0 GPUs, this job wants 1"
+    night = answer(a_look(a_job(reason="QOSGrpJobsLimit"), rules=replace(found, qos={"normal": closed})), at_once)
+    assert night.never == ""
+    assert night.facts == ["QOS normal is closed now; the calendar of the cluster file says when it opens"]
 
 
 def test_a_node_that_is_only_away_makes_nothing_impossible() -> None:

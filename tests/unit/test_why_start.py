@@ -33,6 +33,14 @@ def test_a_job_waits_for_the_first_node_that_has_enough() -> None:
     assert (place.start, place.nodes) == (NOON + HOUR, ("v100-02",))
 
 
+def test_a_job_of_several_partitions_may_start_in_any_of_them() -> None:
+    busy = (running(1, gpus=2),)
+    room = room_of(NOON, (a_node(), a_node("p100-01", partitions=("p100",))), busy, ())
+    place = room.place(a_shape(partition="v100,p100"))
+    assert place
+    assert place.nodes == ("p100-01",)
+
+
 def test_a_gang_waits_for_all_of_its_nodes() -> None:
     busy = (running(1, node="v100-01", gpus=2, ends=2 * HOUR), running(2, node="v100-02", gpus=2, ends=HOUR))
     room = room_of(NOON, (a_node("v100-01"), a_node("v100-02")), busy, ())

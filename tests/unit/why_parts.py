@@ -35,7 +35,7 @@ def a_job(job_id: int = 7, **parts: Any) -> Job:
     usual: dict[str, Any] = {
         "name": "train", "user": "ann", "account": "face", "partition": "v100", "qos": "normal",
         "state": JobState.PENDING, "reason": "Resources", "node_count": 1, "cpus": 1, "priority": 100,
-        "tres": {"cpu": 1, "mem": 1024, "node": 1, "gres/gpu": gpus}, "time_limit": HOUR,
+        "tres": {"cpu": 1, "mem": 1024, "node": parts.get("node_count", 1), "gres/gpu": gpus}, "time_limit": HOUR,
     }  # fmt: skip
     return Job(job_id=job_id, **{**usual, **parts})
 

@@ -122,6 +122,6 @@ def _sorted(found: list[Better]) -> list[Better]:
 
 def _kind(change: Change) -> str:
     """Return what it changes; of a value that is more or less of something, without the value."""
-    word = (change.command[3:] or change.command[1:2])[-1]
+    word = (change.command[3:] or change.command[1:2])[0]
     key = word.partition("=")[0]
     return word if key in _ONE_OF_SEVERAL else key

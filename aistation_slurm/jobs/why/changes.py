@@ -112,7 +112,16 @@ def _fewer_gpus(look: Look) -> Iterator[Change]:
             gres = tuple(replace(one, count=count) if one is each else one for one in shape.gres)
             smaller = replace(shape, gres=gres)
             what = f"{_counted(each.name, count)} instead of {each.count}"
-            yield _change(look, what, smaller, smaller.gres_order(), size=1 - count / each.count)
+            words = (smaller.gres_order(), _same_tasks(shape))
+            yield _change(look, what, smaller, *words, size=1 - count / each.count)
+
+
+def _same_tasks(shape: Shape) -> str:
+    """Return the order that names the tasks again.
+
+    On 24.11.5 a job whose GPUs alone were changed waited with reason Resources on free nodes; not so with the tasks.
+    """
+    return f"NumTasks={shape.tasks}"
 
 
 def _fewer_nodes(look: Look) -> Iterator[Change]:
@@ -183,7 +192,7 @@ def _less_beside_gpus(look: Look) -> Iterator[Change]:
         few = shape.cpus_per_gpu // 2
         less = replace(shape, cpus_per_gpu=few, cpus_per_task=1)
         what = f"{few} CPUs for each GPU instead of {shape.cpus_per_gpu}"
-        yield _change(look, what, less, f"CpusPerTres=gpu:{few}", size=0.2)
+        yield _change(look, what, less, f"CpusPerTres=gpu:{few}", _same_tasks(shape), size=0.2)
     elif shape.cpus_per_task > 1:
         few = shape.cpus_per_task // 2
         less = replace(shape, cpus_per_task=few)

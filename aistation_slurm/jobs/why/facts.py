@@ -10,7 +10,7 @@ from aistation_slurm.jobs.why.limits import amount, in_the_way, limits_of
 from aistation_slurm.jobs.why.look import Look, dependency_ids
 from aistation_slurm.jobs.why.reasons import Kind, read_reason
 from aistation_slurm.jobs.why.room import could_run, of_one_node, spread
-from aistation_slurm.jobs.why.shape import Shape
+from aistation_slurm.jobs.why.shape import Shape, is_in
 from aistation_slurm.slurm.model import Node, Partition, Reservation
 from aistation_slurm.slurm.nodelist import expand, fold
 from aistation_slurm.slurm.states import NodeState
@@ -51,7 +51,7 @@ def never(look: Look) -> str:
     if reason.name == "DependencyNeverSatisfied":
         return "what it depends on did not happen, and can't any more"
     for limit in in_the_way(limits_of(look.shape, look.rules, gpu_type=look.gpu_type), reason.limit):
-        if limit.is_for_ever and limit.most:
+        if limit.is_for_ever and (limit.most or limit.what != "jobs"):
             return str(limit)
     partition = look.partitions.get(look.job.partition)
     if reason.name == "PartitionTimeLimit" and partition and partition.max_time:
@@ -63,7 +63,7 @@ def never(look: Look) -> str:
 
 def _too_large(look: Look) -> str:
     """Return why no set of nodes, all of them empty and well, could run it; a node that is away counts as there."""
-    members = [_as_if_well(each) for each in look.nodes if look.job.partition in each.partitions]
+    members = [_as_if_well(each) for each in look.nodes if is_in(each, look.job.partition)]
     if not members:
         return ""
     shape = spread(look.shape, members)
@@ -130,7 +130,7 @@ def _nodes(look: Look) -> Iterator[str]:
     shape = look.shape
     named = _UNAVAILABLE.search(read_reason(look.job.reason).text)
     wanted = set(expand(shape.node_list)) | (set(expand(named["nodes"])) if named else set())
-    members = [each for each in look.nodes if look.job.partition in each.partitions]
+    members = [each for each in look.nodes if is_in(each, look.job.partition)]
     for node in members:
         if not node.state.is_usable and (not wanted or node.name in wanted):
             yield _away(node)

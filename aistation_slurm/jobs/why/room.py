@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from aistation_slurm.jobs.why.shape import Shape
+from aistation_slurm.jobs.why.shape import Shape, is_in
 from aistation_slurm.slurm.model import Job, Node, Reservation
 from aistation_slurm.slurm.nodelist import expand
 
@@ -160,7 +160,7 @@ def spread(shape: Shape, nodes: Iterable[Node]) -> Shape:
 
     `--gpus=4` without `--nodes` is one node to squeue, and two where a node has two GPUs.
     """
-    most = max((each.gpus for each in nodes if shape.partition in each.partitions), default=0)
+    most = max((each.gpus for each in nodes if is_in(each, shape.partition)), default=0)
     if shape.gres_for != "job" or not most or shape.gpus <= most * shape.nodes:
         return shape
     needed = -(-shape.gpus // most)
@@ -172,7 +172,7 @@ def could_run(node: Node, shape: Shape) -> bool:
     cpus, memory, gpus, shards = of_one_node(shape)
     kinds = {each.type for each in node.gres if each.name == "gpu"}
     return (
-        shape.partition in node.partitions
+        is_in(node, shape.partition)
         and node.state.is_usable
         and (node.cpus >= cpus and node.memory >= memory and node.gpus >= gpus and node.shards >= shards)
         and (not shape.gpu_type or shape.gpu_type in kinds)

@@ -131,13 +131,13 @@ def shape_of(job: Job, asked: Asked | None) -> Shape:
     """Return the request of a job that waits; what slurmctld does not tell of another's is taken from the sums."""
     asked = asked or Asked(job_id=job.job_id)
     (gres_for, gres), *also = _gres_of(job, asked)
-    nodes = max(1, job.node_count)
+    nodes = max(1, job.tres.get("node", 0) or job.node_count)  # 24.11 calls the most that it could have NumNodes
     tasks = asked.tasks or nodes
-    cpus = max(1, asked.cpus_per_task, -(-job.tres.get("cpu", 1) // tasks))
+    cpus = asked.cpus_per_task or -(-job.tres.get("cpu", 1) // tasks)
     per_cpu, per_node = _memory(job, asked, nodes)
     return Shape(
         user=job.user, account=job.account, partition=job.partition, qos=job.qos, time_limit=job.time_limit,
-        nodes=nodes, tasks=tasks, tasks_per_node=asked.tasks_per_node, cpus_per_task=cpus, gres=gres,
+        nodes=nodes, tasks=tasks, tasks_per_node=asked.tasks_per_node, cpus_per_task=max(1, cpus), gres=gres,
         gres_for=gres_for, also=tuple(also), cpus_per_gpu=asked.cpus_per_gpu, memory_per_gpu=asked.memory_per_gpu,
         memory_per_cpu=per_cpu, memory_per_node=per_node, features=job.features, prefer=job.prefer,
         reservation=job.reservation, node_list=asked.nodes, licenses=asked.licenses, is_exclusive=asked.is_exclusive,
@@ -169,9 +169,14 @@ def _memory(job: Job, asked: Asked, nodes: int) -> tuple[int, int]:
     return 0, asked.memory or -(-total // nodes)
 
 
+def is_in(node: Node, partitions: str) -> bool:
+    """True where the node belongs to one of `v100,p100`."""
+    return not set(partitions.split(",")).isdisjoint(node.partitions)
+
+
 def usual_gpu(partition: str, nodes: Sequence[Node]) -> str:
-    """Return the type of GPU of a partition's nodes; nothing where they have several, or none."""
-    members = (each for each in nodes if partition in each.partitions)
+    """Return the type of GPU of the nodes of one or several partitions; nothing where they have several, or none."""
+    members = (each for each in nodes if is_in(each, partition))
     kinds = {gres.type for node in members for gres in node.gres if gres.name == "gpu"}
     return kinds.pop() if len(kinds) == 1 else ""
 

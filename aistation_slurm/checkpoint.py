@@ -6,6 +6,7 @@ Standard library only, one file, Python 3.9 and newer: it can be copied into any
     start = checkpoints.claim()                                    # rank 0 only; None where there is nothing yet
     ...
     checkpoints.save(step, lambda file: torch.save(state, file))   # rank 0 only
+    checkpoints.save_part(step, part, ranks=8)                     # or every rank its own part
 
 How it is kept right, on local disks and on NFS-like file systems, without any lock:
 
@@ -18,6 +19,8 @@ How it is kept right, on local disks and on NFS-like file systems, without any l
 - The check in `save` is therefore a courtesy, which stops a replaced run soon. It raises `ReplacedError`.
 - A checkpoint is a folder, `step-000000000040/`, with its files and a manifest of sizes and SHA-256. It is written
   under another name, synced, and renamed. Reading chooses the newest whose files agree with the manifest.
+- The parts of many ranks meet in the folder under its other name. Each rank puts a receipt beside its part, and rank 0
+  makes the manifest out of the receipts once all are there: no rank waits for another one's disk but rank 0.
 """
 
 from __future__ import annotations
@@ -25,9 +28,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import logging
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -35,21 +40,43 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import FrameType, TracebackType
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Protocol, Union
 
 Writer = Callable[[BinaryIO], object]
 """Writes the state into the open file, as `lambda file: torch.save(state, file)` does."""
 
+
+@dataclass(frozen=True)
+class InFolder:
+    """Content that `fill` writes into the folder it is given; it returns the names, or None for all that is there."""
+
+    fill: Callable[[Path], Iterable[str] | None]
+
+
+class HasWait(Protocol):
+    """What saves in the background, as Saver of `aistation_slurm.frameworks.background` does."""
+
+    def wait(self) -> None:
+        """Return once nothing is being written."""
+
+
+Content = Union[bytes, Writer, Mapping[str, Union[bytes, Writer]], InFolder]  # noqa: UP007
+"""What to save: one file's bytes, one file's writer, several of them by name, or a folder that fills itself."""
+
 STATE = "state"
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished"
+PART_WITHIN = 600.0
 TAKEOVER = "AISTATION_CHECKPOINT_TAKEOVER"
+_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 _STEP = re.compile(r"step-(\d{12})")
 _CLAIM = re.compile(r"(\d{6,})\.json")
+_NEW = re.compile(r"\.new-(\d+|old)-.*")
+_RECEIPT = re.compile(r"\.part-(\d{5,})\.json")
 _NO_LINKS = {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
 _BLOCK = 1 << 22
 _CLAIM_TRIES = 100
@@ -81,6 +108,8 @@ class Run:
     job_id: str = ""
     restart_count: int = 0
     rank: int = 0
+    attempt: int = 0
+    """How often torchrun has started the processes anew inside this run; parts of two attempts never mix."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", self.run_id):
@@ -97,7 +126,8 @@ class Run:
             run_id="-".join(filter(None, [f"{job_id}.{restart_count}" if job_id else "", own])),
             job_id=job_id,
             restart_count=restart_count,
-            rank=int(environ.get("RANK") or 0),
+            rank=int(next(filter(None, map(environ.get, _RANKS)), 0)),
+            attempt=int(environ.get("TORCHELASTIC_RESTART_COUNT") or 0),
         )
 
 
@@ -120,6 +150,18 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Manifest:
+    """What a checkpoint should consist of, and who saved it."""
+
+    files: dict[str, tuple[int, str]]
+    """Name -> (bytes, SHA-256)."""
+    run_id: str = ""
+    time: float = 0.0
+    parts: int = 0
+    """How many ranks saved a part; 0 where one process saved all."""
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """One checkpoint that stands in a folder; `fault` tells whether it is whole."""
 
@@ -131,33 +173,61 @@ class Checkpoint:
         """The file that `save` was given the content of."""
         return self.folder / STATE
 
-    def files(self) -> dict[str, tuple[int, str]]:
-        """Return name -> (bytes, SHA-256), as the manifest says.
+    def part(self, rank: int) -> Path:
+        """Return the file that `save_part` was given the content of, on this rank."""
+        return self.folder / _part_name(rank)
+
+    def manifest(self) -> Manifest:
+        """Return what was written down of the checkpoint when it was saved.
 
         Raises:
             CheckpointError: the manifest is missing, broken, or another step's.
         """
         try:
-            manifest = json.loads((self.folder / MANIFEST).read_bytes())
-            files = {str(name): (int(each["size"]), str(each["sha256"])) for name, each in manifest["files"].items()}
-            if manifest["step"] != self.step or not files or any("/" in name for name in files):
+            raw = json.loads((self.folder / MANIFEST).read_bytes())
+            files = {str(name): (int(each["size"]), str(each["sha256"])) for name, each in raw["files"].items()}
+            if raw["step"] != self.step or not files or not all(map(_is_safe, files)):
                 raise ValueError("it describes something else")
+            return Manifest(files, str(raw.get("run_id", "")), float(raw.get("time", 0)), int(raw.get("parts", 0)))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{self.folder}: no usable manifest ({error})") from error
-        return files
 
-    def fault(self) -> str:
-        """Return why the checkpoint must not be used; an empty text says that it is whole."""
+    def files(self) -> dict[str, tuple[int, str]]:
+        """Return name -> (bytes, SHA-256), as the manifest says; raises CheckpointError as `manifest` does."""
+        return self.manifest().files
+
+    def fault(self, seen: Callable[[int], object] | None = None) -> str:
+        """Return why the checkpoint must not be used, all of it read; an empty text says that it is whole.
+
+        Args:
+            seen: told the size of each block that was read, for a progress bar.
+        """
+        return self._fault(lambda name, digest: _sha256(self.folder / name, seen) == digest)
+
+    def fault_at_a_glance(self) -> str:
+        """Return what manifest and sizes say is wrong; reads no state, so a flipped bit goes unseen."""
+        return self._fault(lambda name, digest: True)
+
+    def _fault(self, is_right: Callable[[str, str], bool]) -> str:
         try:
             for name, (size, digest) in self.files().items():
-                path = self.folder / name
-                if (found := path.stat().st_size) != size:
+                if (found := (self.folder / name).stat().st_size) != size:
                     return f"{name} has {found} bytes instead of {size}"
-                if _sha256(path) != digest:
+                if not is_right(name, digest):
                     return f"{name} is not what was saved (SHA-256 differs)"
         except (OSError, CheckpointError) as error:
             return str(error)
         return ""
+
+
+def to_prune(standing: Sequence[Checkpoint], *, keep: int, every: int | None) -> list[Checkpoint]:
+    """Return those that need not be kept, oldest first: neither among the last `keep`, nor kept for good.
+
+    Kept for good is the first checkpoint at or past each multiple of `every`.
+    """
+    periods = [each.step // every if every else 0 for each in standing]
+    for_good = {place for place, period in enumerate(periods) if period > (periods[place - 1] if place else 0)}
+    return [each for place, each in enumerate(standing[:-keep]) if place not in for_good]
 
 
 class Checkpoints:
@@ -166,17 +236,24 @@ class Checkpoints:
     Args:
         folder: shared by all nodes that may run this training; made if missing.
         keep: how many of the newest checkpoints are kept.
+        every: keeps the first checkpoint at or past each multiple of so many steps, for good.
         run: who saves; by default what Slurm and the template say in the environment.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, keep: int = 3, run: Run | None = None) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], *, keep: int = 3, every: int | None = None, run: Run | None = None
+    ) -> None:
         if keep < 1:
             raise CheckpointError(f"keep={keep}: at least one checkpoint must be kept")
+        if every is not None and every < 1:
+            raise CheckpointError(f"every={every}: a number of steps from 1 on, or None")
         self.folder = Path(folder)
         self.keep = keep
+        self.every = every
         self.run = run or Run.from_environment()
         self.claimed: Claim | None = None
         self._read_before: dict[int, Claim] = {}
+        self._tries: tuple[int, int] = (-1, 0)
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -202,10 +279,39 @@ class Checkpoints:
                 held = self._read_claims(numbers)
                 self.claimed = self._claim_of_mine(held) or self._next_claim(held, [0, *numbers][-1] + 1)
                 if self.claimed:
-                    return self.latest()
+                    start = self.latest()
+                    _write_whole(self._start(self.claimed), b"" if start is None else str(start.step).encode())
+                    return start
         except OSError as error:
-            raise CheckpointError(f"{self.folder}: {error.strerror} ({error.filename})") from error
+            raise CheckpointError(f"{self.folder}: {_reason(error, self.folder)}") from error
         raise CheckpointError(f"{self.folder}: others claimed it {_CLAIM_TRIES} times while this run tried to")
+
+    def follow(self, *, within: float = PART_WITHIN) -> Checkpoint | None:
+        """Wait until rank 0 has claimed, and return what it goes on from; for the other ranks, instead of `claim`.
+
+        Who has a process group may as well broadcast the step, and use `at`.
+
+        Raises:
+            CheckpointError: rank 0 has not claimed the folder in time, or goes on from what is not here.
+        """
+        began = time.monotonic()
+        while True:
+            held = self.claims()
+            if held and held[-1].run_id == self.run.run_id:
+                name = self._start(held[-1]).name
+                if name in _fresh_names(self._claims_folder):
+                    step = (self._claims_folder / name).read_text()
+                    return self.at(int(step)) if step else None
+            waited = time.monotonic() - began
+            if waited > within:
+                raise CheckpointError(f"{self.folder}: within {within:g} s {self._not_claimed()}")
+            time.sleep(min(0.01 + waited / 10, 0.5))
+
+    def _not_claimed(self) -> str:
+        return (
+            f"rank 0 has not claimed the folder for run {self.run.run_id}: it has to do so first, "
+            "and AISTATION_RUN_ID must be the same on all ranks"
+        )
 
     def release(self) -> None:
         """Say that this run ended in good order, so that the same job may be started by hand once more."""
@@ -232,7 +338,7 @@ class Checkpoints:
         hint = f"start with {TAKEOVER}=1 if that is not so"
         if later := [each for each in held if each.job_id == job and each.restart_count > count]:
             raise ReplacedError(f"{self.folder}: this run was replaced by {later[-1]}; {hint}")
-        if (newest.job_id, newest.restart_count) == (job, count) and not self._ended(newest).exists():
+        if (newest.job_id, newest.restart_count) == (job, count) and not self.has_ended(newest):
             raise DoubleStartError(f"{self.folder}: job {job}, restart {count}, runs on {newest.host} already; {hint}")
 
     def _next_claim(self, held: list[Claim], number: int) -> Claim | None:
@@ -256,7 +362,7 @@ class Checkpoints:
 
     # -- saving -----------------------------------------------------------------------------------------------------
 
-    def save(self, step: int, content: bytes | Writer) -> Checkpoint:
+    def save(self, step: int, content: Content) -> Checkpoint:
         """Save the state of this step, whole or not at all, prune the oldest, and return the checkpoint.
 
         Raises:
@@ -266,30 +372,142 @@ class Checkpoints:
         self._only_rank_zero()
         if self.claimed is None:
             self.claim()
+        unfinished = self._mine / f".new-{step}-{uuid.uuid4().hex[:8]}"
+
+        def write() -> Manifest:
+            unfinished.mkdir()
+            return Manifest(_write(unfinished, content, STATE))
+
+        with self._in_one_sentence(step):
+            self.raise_if_replaced()
+            return self._make_whole(step, unfinished, write)
+
+    def save_part(
+        self,
+        step: int,
+        content: Content,
+        *,
+        ranks: int,
+        within: float = PART_WITHIN,
+        barrier: Callable[[], object] | None = None,
+    ) -> Checkpoint:
+        """Save this rank's part of the state of this step; every rank calls it, and rank 0 makes the whole of it.
+
+        The ranks meet in the folder: rank 0 returns once the checkpoint stands, the others once their part is on the
+        disk. Files that content names must have another name on each rank.
+
+        Args:
+            step: the step, the same on all ranks.
+            content: this rank's part.
+            ranks: how many parts make the whole.
+            within: seconds that rank 0 waits for the parts of the others.
+            barrier: called on every rank when its part is written, also when that failed; spares rank 0 the looking.
+
+        Raises:
+            ReplacedError: a newer run holds the folder.
+            CheckpointError: a part can't be written, or did not come in time; nothing was changed.
+        """
+        if self.run.rank == 0 and self.claimed is None:
+            self.claim()
+        self._tries = (step, self._tries[1] + 1 if self._tries[0] == step else 1)
+        unfinished = self._mine / f".new-{step}-{self.run.attempt}.{self._tries[1]}"
+
+        with self._in_one_sentence(step):
+            try:
+                self.raise_if_replaced()
+                self._write_part(unfinished, content)
+            finally:
+                if barrier:
+                    barrier()
+            if self.run.rank:
+                return self.at(step)
+            return self._make_whole(step, unfinished, lambda: self._gather(unfinished, ranks, within))
+
+    @contextlib.contextmanager
+    def _in_one_sentence(self, step: int) -> Iterator[None]:
+        """Turn an OSError into a sentence, and leave nothing unfinished."""
         try:
-            self.raise_if_replaced()
-            saved = self._standing(step) or self._save_new(self.at(step), content)
-            self.raise_if_replaced()
-            self._prune()
+            yield
         except OSError as error:
             self.raise_if_replaced()  # the newer run has removed our folder: that is the reason to tell
-            raise CheckpointError(f"{self.folder}: step {step} was not saved: {error.strerror or error}") from error
+            given_up = self.run.rank and isinstance(error, FileNotFoundError)
+            why = "rank 0 has given it up" if given_up else _reason(error, self.folder)
+            raise CheckpointError(f"{self.folder}: step {step} was not saved: {why}") from error
+        finally:
+            if self.run.rank == 0:
+                _remove_unfinished(self._mine, up_to=step)
+
+    def _make_whole(self, step: int, unfinished: Path, write: Callable[[], Manifest]) -> Checkpoint:
+        """Return the checkpoint that stands already, or write it and give it its name; prune."""
+        saved = self._standing(step) or self._finish(unfinished, self.at(step), write())
+        self.raise_if_replaced()
+        self._prune()
         return saved
 
-    def _save_new(self, final: Checkpoint, content: bytes | Writer) -> Checkpoint:
-        unfinished = self._mine / f".new-{final.step}-{uuid.uuid4().hex[:8]}"
-        try:
-            _write(unfinished, final.step, self.run, content)
-            self.raise_if_replaced()
-            _rename_folder(unfinished, final.folder)
-            _sync_folder(self._mine)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+    def _finish(self, unfinished: Path, final: Checkpoint, manifest: Manifest) -> Checkpoint:
+        raw = {
+            "format": 1,
+            "step": final.step,
+            "run_id": self.run.run_id,
+            "time": time.time(),
+            "files": {name: {"size": size, "sha256": digest} for name, (size, digest) in manifest.files.items()},
+            **({"parts": manifest.parts} if manifest.parts else {}),
+        }
+        _write_synced(unfinished / MANIFEST, json.dumps(raw, indent=1).encode())
+        _sync_folder(unfinished)
+        self.raise_if_replaced()
+        _rename_folder(unfinished, final.folder)
+        _sync_folder(self._mine)
         return final
+
+    def _write_part(self, unfinished: Path, content: Content) -> None:
+        """Write this rank's part, and last of all its receipt: what it wrote, or why it could not."""
+        receipt: dict[str, object] = {}
+        try:
+            if not self._mine.is_dir():
+                raise CheckpointError(f"{self.folder}: {self._not_claimed()}")
+            unfinished.mkdir(exist_ok=True)
+            receipt["files"] = _write(unfinished, content, _part_name(self.run.rank))
+        except Exception as error:
+            receipt["error"] = _reason(error, self.folder)
+            raise
+        finally:
+            with contextlib.suppress(OSError) if "error" in receipt else contextlib.nullcontext():
+                _write_whole(_receipt(unfinished, self.run.rank), json.dumps(receipt).encode())
+
+    def _gather(self, unfinished: Path, ranks: int, within: float) -> Manifest:
+        """Return the manifest of all parts, once the receipt of each rank is there."""
+        began = time.monotonic()
+        files: dict[str, tuple[int, str]] = {}
+        missing = set(range(ranks))
+        while True:
+            there = {int(match[1]) for name in _fresh_names(unfinished) if (match := _RECEIPT.fullmatch(name))}
+            for rank in missing & there:
+                part = _read_receipt(unfinished, rank)
+                if twice := files.keys() & part:
+                    raise CheckpointError(f"{unfinished}: not saved: two ranks saved a file called {min(twice)}")
+                files.update(part)
+            missing -= there
+            if not missing:
+                break
+            waited = time.monotonic() - began
+            if waited > within:
+                who = ", ".join(map(str, sorted(missing)))
+                raise CheckpointError(f"{unfinished}: not saved: within {within:g} s no part came of rank {who}")
+            self.raise_if_replaced()
+            time.sleep(min(0.005 + waited / 10, 0.5))  # so that the looking costs a tenth of the wait at most
+        for rank in range(ranks):
+            _receipt(unfinished, rank).unlink()
+        return Manifest(files, parts=ranks)
 
     def raise_if_replaced(self) -> None:
         """Raise ReplacedError where a newer run has claimed the folder; an ordinary look, good for once a step too."""
-        if self.claimed and max(self._numbers(), default=0) > self.claimed.number:
+        if self.claimed:
+            replaced = max(self._numbers(), default=0) > self.claimed.number
+        else:  # a rank other than 0, which doesn't know the number
+            held = self.claims() if self.run.rank else []
+            replaced = any(each.run_id == self.run.run_id for each in held[:-1]) and held[-1].run_id != self.run.run_id
+        if replaced:
             raise ReplacedError(f"{self.folder}: this run was replaced by {self.claims()[-1]}")
 
     def _standing(self, step: int) -> Checkpoint | None:
@@ -311,11 +529,24 @@ class Checkpoints:
 
     def _prune(self) -> None:
         """Remove this run's oldest, and the folders of the runs before it, which nobody reads any more."""
-        for each in _checkpoints_in(self._mine)[: -self.keep]:
-            _remove_folder(each.folder)
         for claim in self.claims():
-            if self.claimed and claim.number < self.claimed.number:
-                shutil.rmtree(self._runs_folder / claim.run_id, ignore_errors=True)
+            folder = self._runs_folder / claim.run_id
+            if self.claimed and claim.number < self.claimed.number and folder.is_dir():
+                self._take_for_good(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+        for each in to_prune(_checkpoints_in(self._mine), keep=self.keep, every=self.every):
+            _remove_folder(each.folder)
+
+    def _take_for_good(self, folder: Path) -> None:
+        """Move here what is older than what was taken over: where links are impossible, that was only the newest.
+
+        The replaced run may still write there, but nothing older than what stands: so that is never taken.
+        """
+        start = min(self.claimed.steps, default=0) if self.claimed and self.every else 0
+        for each in _checkpoints_in(folder):
+            if each.step < start and not each.fault():
+                with contextlib.suppress(OSError):
+                    each.folder.rename(self.at(each.step).folder)
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -339,6 +570,10 @@ class Checkpoints:
     def claims(self) -> list[Claim]:
         """Return every claim that was made, oldest first."""
         return self._read_claims(self._numbers())
+
+    def has_ended(self, claim: Claim) -> bool:
+        """True once the run that made the claim has said that it ended in good order."""
+        return self._ended(claim).exists()
 
     # -- the folder -------------------------------------------------------------------------------------------------
 
@@ -366,6 +601,9 @@ class Checkpoints:
             if number not in self._read_before:  # a claim never changes
                 self._read_before[number] = _read_claim(self._claims_folder / f"{number:06}.json")
         return [self._read_before[number] for number in numbers]
+
+    def _start(self, claim: Claim) -> Path:
+        return self._claims_folder / f"{claim.number:06}.start-{self.run.attempt}"
 
     def _ended(self, claim: Claim) -> Path:
         return self._claims_folder / f"{claim.number:06}.ended"
@@ -395,8 +633,10 @@ class SaveSoon:
             self._heard.set()
         return self._told
 
-    def say_unfinished(self) -> None:
-        """Tell the template's batch script, as the training leaves, that it is to be requeued."""
+    def say_unfinished(self, saver: HasWait | None = None) -> None:
+        """Tell the template's batch script, as the training leaves, to requeue it; wait for `saver` before."""
+        if saver:
+            saver.wait()
         if folder := os.environ.get("AISTATION_RUN_DIR"):
             Path(folder, UNFINISHED).touch()
 
@@ -421,8 +661,8 @@ class SaveSoon:
 def newest_step(folder: str | os.PathLike[str]) -> int | None:
     """Return the newest step that stands in the folder, by names alone; None where there is none.
 
-    For those who look on: it claims, reads and writes no state, and a user who may only list the folder may ask. Whether
-    the checkpoint is whole is for `latest` to say; an NFS client may answer half a minute late.
+    For those who look on: it claims, reads and writes no state, and a user who may only list the folder may ask.
+    Whether the checkpoint is whole is for `latest` to say; an NFS client may answer half a minute late.
 
     Raises:
         CheckpointError: the folder is there, and can't be looked into.
@@ -442,14 +682,73 @@ def newest_step(folder: str | os.PathLike[str]) -> int | None:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def _write(folder: Path, step: int, run: Run, content: bytes | Writer) -> None:
-    folder.mkdir()
-    path = folder / STATE
-    _write_synced(path, content)
-    files = {STATE: {"size": path.stat().st_size, "sha256": _sha256(path)}}
-    manifest = {"format": 1, "step": step, "run_id": run.run_id, "time": time.time(), "files": files}
-    _write_synced(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
-    _sync_folder(folder)
+def _write(folder: Path, content: Content, name: str) -> dict[str, tuple[int, str]]:
+    """Write the content into the folder, synced, and return its part of the manifest; `name` is for a single file."""
+    if isinstance(content, InFolder):
+        names = content.fill(folder)
+        names = files_below(folder) if names is None else list(names)
+        for each in names:
+            _sync_file(folder / each)
+    else:
+        files = content if isinstance(content, Mapping) else {name: content}
+        names = list(files)
+        for each in names:
+            if not _is_safe(each):
+                raise CheckpointError(f"{each!r} can't be the name of a file in a checkpoint")
+            (folder / each).parent.mkdir(parents=True, exist_ok=True)
+            _write_synced(folder / each, files[each])
+    for parent in {(folder / each).parent for each in names}:
+        _sync_folder(parent)
+    return {each: ((folder / each).stat().st_size, _sha256(folder / each)) for each in names}
+
+
+def files_below(folder: Path) -> list[str]:
+    """Return the names of all files in the folder and its folders, receipts of parts left out."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(name for path in paths if not (name := path.relative_to(folder).as_posix()).startswith(".part-"))
+
+
+def _part_name(rank: int) -> str:
+    return f"{STATE}-{rank:05}"
+
+
+def _receipt(folder: Path, rank: int) -> Path:
+    return folder / f".part-{rank:05}.json"
+
+
+def _read_receipt(folder: Path, rank: int) -> dict[str, tuple[int, str]]:
+    """Return what the rank wrote, once the sizes agree with it."""
+    try:
+        receipt = json.loads(_receipt(folder, rank).read_bytes())
+        files = {str(name): (int(size), str(digest)) for name, (size, digest) in receipt.get("files", {}).items()}
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: not saved: the receipt of rank {rank} can't be read ({error})") from error
+    if "error" in receipt:
+        raise CheckpointError(f"{folder}: not saved: rank {rank}: {receipt['error']}")
+    return files
+
+
+def _is_safe(name: str) -> bool:
+    """True for the name of a file inside the checkpoint's folder that is not one of ours."""
+    path = PurePosixPath(name)
+    return str(path) == name != MANIFEST and not path.is_absolute() and bool(path.parts) and ".." not in path.parts
+
+
+def _reason(error: BaseException, folder: Path) -> str:
+    """Return why it failed, for a person: how much room is left, whose the folder is."""
+    if not isinstance(error, OSError):
+        return str(error) or type(error).__name__
+    what = error.strerror or str(error)
+    with contextlib.suppress(OSError):
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            free = shutil.disk_usage(folder).free
+            return f"{what} ({free / 1e6:.1f} MB are free there); what was saved before still stands"
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            place = Path(os.fsdecode(error.filename)) if error.filename else folder
+            place = next(each for each in [place, *place.parents] if os.path.exists(each))
+            owner, me = _user(place.stat().st_uid), _user(os.geteuid())
+            return f"{what}: {place} belongs to {owner}, mode {place.stat().st_mode & 0o7777:o}, and this runs as {me}"
+    return f"{what} ({error.filename})" if error.filename else what
 
 
 def _adopt(source: Path, target: Path) -> list[int]:
@@ -477,6 +776,7 @@ def _link(checkpoint: Checkpoint, target: Path) -> Literal["linked", "copied"]:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     for name in [*checkpoint.files(), MANIFEST]:
+        (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(checkpoint.folder / name, unfinished / name)
         except OSError as error:
@@ -548,9 +848,19 @@ def _names(folder: Path) -> list[str]:
         raise CheckpointError(f"{folder}: can't be looked into ({error.strerror})") from error
 
 
-def _remove_unfinished(folder: Path) -> None:
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def _remove_unfinished(folder: Path, *, up_to: int | None = None) -> None:
+    """Remove what was never finished; with `up_to`, not what the ranks have begun of a later step."""
     for path in folder.glob(".new-*"):
-        shutil.rmtree(path, ignore_errors=True)
+        match = _NEW.fullmatch(path.name)
+        if up_to is None or not match or match[1] == "old" or int(match[1]) <= up_to:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove_folder(folder: Path) -> None:
@@ -570,13 +880,39 @@ def _rename_folder(source: Path, target: Path) -> None:
 
 
 def _write_synced(path: Path, content: bytes | Writer) -> None:
-    with path.open("wb") as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        else:
-            content(file)
-        file.flush()
-        os.fsync(file.fileno())
+    raw = _Remembering(path, "wb")
+    try:
+        with io.BufferedWriter(raw) as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except Exception:
+        path.unlink(missing_ok=True)  # on a full disk, room for the word of it
+        if raw.error:  # some writers turn it into an error of their own, which says nothing of a full disk
+            raise raw.error from None
+        raise
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    fresh = path.with_name(f"{path.name}.new")
+    _write_synced(fresh, content)
+    fresh.replace(path)
+
+
+class _Remembering(io.FileIO):
+    """A file that remembers why a write failed."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.error = error
+            raise
 
 
 def _sync_file(path: Path) -> None:
@@ -592,9 +928,11 @@ def _sync_folder(path: Path) -> None:
         _sync_file(path)
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, seen: Callable[[int], object] | None = None) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
+            if seen:
+                seen(len(block))
     return digest.hexdigest()

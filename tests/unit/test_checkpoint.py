@@ -41,8 +41,15 @@ def read(found: Checkpoint | None) -> bytes:
 
 def save_behind_the_fence(zombie: Checkpoints, step: int, content: bytes) -> None:
     """Do what a replaced run does that was past its last check when the newer run came."""
-    module._write(unfinished := zombie._mine / ".new-late", step, zombie.run, content)
+    (unfinished := zombie._mine / ".new-late").mkdir()
+    files = module._write(unfinished, content, module.STATE)
+    manifest = {
+        "step": step,
+        "files": {name: {"size": size, "sha256": digest} for name, (size, digest) in files.items()},
+    }
+    (unfinished / module.MANIFEST).write_text(json.dumps(manifest))
     unfinished.rename(zombie.at(step).folder)
+    assert not zombie.at(step).fault()
 
 
 def test_the_newest_checkpoint_is_what_a_requeued_run_goes_on_from(folder: Path) -> None:

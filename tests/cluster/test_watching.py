@@ -66,7 +66,7 @@ def test_a_requeued_training_is_followed_without_a_gap_and_told_of_from_its_star
         assert f"{train}" in ann.run(*JOB, "top", "--once")
 
         station.slurm.write.requeue(train)
-        wait_for(lambda: station.job(train).reason == "BeginTime", within=30, every=0.1)
+        wait_for(lambda: station.job(train).reason == "BeginTime", within=60, every=0.1)
         assert str(train) in ann.run(*JOB, "list", "--state", "pending", "--name", "w")
         time.sleep(CREDENTIAL_STEP)  # see docs/recovery.md: not in the second in which a node was told to end the job
         station.slurm.write.update_job(train, start_now=True)

@@ -14,6 +14,7 @@ from aistation_slurm.slurm.writer.jobs import selector
 from aistation_slurm.slurm.writer.orders import Orders, one_name
 
 _MODIFIED = re.compile(r"^ Modified jobs\.\.\.$", re.MULTILINE)
+_PART = re.compile(r"([_+])")
 _NOTHING = re.compile(r"^ *Nothing modified$", re.MULTILINE)
 
 
@@ -24,7 +25,8 @@ class HistoryOrders(Orders):
         """Keep a text with a job that is over, of its last run; only an operator may.
 
         slurmctld refuses it of a job that is over, even while it still holds it: slurmdbd is told. A member of an array
-        is that member alone. `bin` is where Slurm's commands are, and its library beside them.
+        and a part of a heterogeneous job are that one alone: by the bare number all of them would be meant. `bin` is
+        where Slurm's commands are, and its library beside them.
 
         Raises:
             UnknownToSlurm: slurmdbd does not know the job.
@@ -42,17 +44,22 @@ class HistoryOrders(Orders):
         return f" {admin_comment.RELEASE}" in self._order(("sacctmgr", "-V")).stdout
 
     def _by_sacctmgr(self, job: Job, text: str, cluster: str) -> None:
-        where = ("where", f"jobid={selector(job)}", f"cluster={one_name('cluster', cluster)}")
+        where = ("where", f"jobid={_part(job)}", f"cluster={one_name('cluster', cluster)}")
         argv = ("sacctmgr", "-i", "modify", "job", *where, "set", f"AdminComment={text}")
         done = self._order(argv, is_done=lambda done: bool(_NOTHING.search(done.stdout)))
         if done.returncode:
-            raise UnknownToSlurm(f"no job {selector(job)}", where=shown(argv))
+            raise UnknownToSlurm(f"no job {_part(job)}", where=shown(argv))
         if not _MODIFIED.search(done.stdout):
             raise SlurmRefused("nothing was written", where=shown(argv))
 
     def _by_library(self, job: Job, text: str, cluster: str, bin: Path | None) -> None:  # noqa: A002
         from aistation_slurm.slurm.readers.libslurm.place import find_library  # noqa: PLC0415  (22.05 alone needs it)
 
-        array, _, task = selector(job).partition("_")
+        first, *part = _PART.split(_part(job))
         program = (sys.executable, "-I", str(admin_comment.__file__))
-        self._order((*program, str(find_library(bin=bin)), one_name("cluster", cluster), array, task, text))
+        self._order((*program, str(find_library(bin=bin)), one_name("cluster", cluster), first, "".join(part), text))
+
+
+def _part(job: Job) -> str:
+    """Return what names this job alone: `7`, `7_3`, `7+1`."""
+    return selector(job) if job.het_job_id is None else f"{job.het_job_id}+{job.het_offset}"

@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from ctypes import POINTER, addressof, byref, c_bool, c_char_p, c_int, c_int32, c_long, c_uint16, c_uint32, c_void_p
 from typing import Any
 
-RELEASE = "22.05."
-"""The one that it is for."""
 _NO_VAL = 0xFFFFFFFE
 _FLAG_NOTSET = 1 << 0
 _NO_DEFAULT_USAGE = 1 << 7

@@ -9,10 +9,13 @@ from pathlib import Path
 from aistation_slurm.errors import InvalidRequest, SlurmRefused, UnknownToSlurm
 from aistation_slurm.slurm.model import Job
 from aistation_slurm.slurm.runner import shown
-from aistation_slurm.slurm.writer import admin_comment
 from aistation_slurm.slurm.writer.jobs import selector
 from aistation_slurm.slurm.writer.orders import Orders, one_name
 
+_PROGRAM = Path(__file__).with_name("admin_comment.py")
+"""Started by its path, and not imported: it loads ctypes, and nobody else has to."""
+_LOWERS = " 22.05."
+"""In what sacctmgr says of itself, where it writes an AdminComment in lower case."""
 _MODIFIED = re.compile(r"^ Modified jobs\.\.\.$", re.MULTILINE)
 _PART = re.compile(r"([_+])")
 _NOTHING = re.compile(r"^ *Nothing modified$", re.MULTILINE)
@@ -41,7 +44,7 @@ class HistoryOrders(Orders):
 
     def _lowers(self) -> bool:
         """True where sacctmgr writes it in lower case, as up to 22.05."""
-        return f" {admin_comment.RELEASE}" in self._order(("sacctmgr", "-V")).stdout
+        return _LOWERS in self._order(("sacctmgr", "-V")).stdout
 
     def _by_sacctmgr(self, job: Job, text: str, cluster: str) -> None:
         where = ("where", f"jobid={_part(job)}", f"cluster={one_name('cluster', cluster)}")
@@ -56,7 +59,7 @@ class HistoryOrders(Orders):
         from aistation_slurm.slurm.readers.libslurm.place import find_library  # noqa: PLC0415  (22.05 alone needs it)
 
         first, *part = _PART.split(_part(job))
-        program = (sys.executable, "-I", str(admin_comment.__file__))
+        program = (sys.executable, "-I", str(_PROGRAM))
         self._order((*program, str(find_library(bin=bin)), one_name("cluster", cluster), first, "".join(part), text))
 
 

@@ -49,7 +49,7 @@ def read_log(slurm: Slurm, name: JobName, look: Look = Look()) -> Iterator[str]:
         RequestError: it has printed nothing yet, or this user may not read it.
         UnknownToSlurm: there is no such job.
     """
-    jobs = find_jobs(slurm, name)
+    jobs = _printing(slurm, name)
     sources = sources_of(slurm, jobs, look)
     if not sources:
         raise _nowhere(jobs[0])
@@ -74,7 +74,7 @@ def follow_log(
         RequestError: this user may not read it.
         UnknownToSlurm: there is no such job.
     """
-    jobs = find_jobs(slurm, name)
+    jobs = _printing(slurm, name)
     is_array = jobs[0].array_job_id is not None and name.task is None
     files: dict[Source, GrowingFile] = {}
     asked = time.monotonic()
@@ -162,9 +162,18 @@ def _nowhere(job: Job) -> RequestError:
 def _asked_again(slurm: Slurm, name: JobName, jobs: Sequence[Job]) -> list[Job]:
     """Return the jobs as they are now; a slurmctld that is away for a while ends nothing."""
     try:
-        return find_jobs(slurm, name)
+        return _printing(slurm, name)
     except SlurmError:
         return list(jobs)
+
+
+def _printing(slurm: Slurm, name: JobName) -> list[Job]:
+    """Return the jobs that have a log: of a heterogeneous job the first part alone, which runs its script."""
+    found = find_jobs(slurm, name)
+    het = found[0].het_job_id
+    if het is None:
+        return found
+    return found[:1] if not found[0].het_offset else find_jobs(slurm, JobName(het))[:1]
 
 
 def _begun(source: Source, look: Look) -> GrowingFile:

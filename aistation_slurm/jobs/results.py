@@ -67,7 +67,7 @@ def about(slurm: Slurm, job: Job, *, table: Sequence[Rule]) -> About:
     rows = _rows(slurm, job)
     reports = read_metrics(job, folder, log)
     runs = runs_of(job, rows, read_run_log(log) if log else [], reports)
-    used, measured_by = _used(slurm, job, rows) if job.state.is_over and job.start_time else (None, "")
+    used, measured_by = _used(slurm, job, rows) if job.state.is_over and job.nodes else (None, "")
     return About(
         training=training,
         request=request_of(job, folder),
@@ -127,7 +127,7 @@ def _used(slurm: Slurm, job: Job, rows: Sequence[Job]) -> tuple[Efficiency | Non
 
 
 def _verdict(job: Job, log: Path | None, table: Sequence[Rule]) -> Verdict | None:
-    if not job.state.is_over or job.state.is_success or job.start_time is None:
+    if not job.state.is_over or job.state.is_success or not job.nodes:  # it may never have run
         return None
     return judge(ending_of(job, log), table)
 

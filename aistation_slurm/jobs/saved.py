@@ -76,10 +76,14 @@ def _standing(folder: Path) -> Iterator[Saved]:
         try:
             if match:
                 at = (folder / name / MANIFEST).stat().st_mtime
-                size = sum(each.stat().st_size for each in os.scandir(folder / name))
-                yield Saved(int(match[1]), datetime.fromtimestamp(at, UTC), size, folder / name)
+                yield Saved(int(match[1]), datetime.fromtimestamp(at, UTC), _size(folder / name), folder / name)
         except OSError:
             continue
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of all files below; ranks that save parts have folders of their own."""
+    return sum(os.lstat(os.path.join(at, name)).st_size for at, _, names in os.walk(folder) for name in names)
 
 
 def _names(folder: Path) -> list[str]:

@@ -43,7 +43,7 @@ def wanting(jobs: Iterable[Job], now: datetime) -> list[Job]:
         and each.end_time
         and each.end_time > each.start_time
         and now - each.end_time >= SETTLED
-        and not each.het_offset
+        and each.nodes
     ]
     return sorted(found, key=lambda job: (job.end_time or now, job.job_id))
 

@@ -169,7 +169,7 @@ def a_training(tmp_path: Path, **known: object) -> Job:
     return a_job(**{
         "state": JobState.FAILED, "exit_code": "1:0", "work_dir": str(tmp_path), "stdout": str(log), "cpus": 4,
         "start_time": NOON, "end_time": after(3600), "elapsed": timedelta(hours=1), "tres": {"mem": 1024},
-        "node_count": 1, **known,
+        "node_count": 1, "nodes": "v100-01", **known,
     })  # fmt: skip
 
 
@@ -191,6 +191,9 @@ def test_of_a_failed_training_all_is_told_in_one_place(tmp_path):
 def test_of_a_job_that_ended_well_nobody_is_blamed_and_of_one_that_lives_nothing_is_summed_up(tmp_path):
     job = a_training(tmp_path, state=JobState.COMPLETED)
     assert about(a_slurm(FakeReader(held=[job])), job, table=load_table()).verdict is None
+    job = a_job(state=JobState.CANCELLED, start_time=NOON, end_time=NOON)  # while it waited
+    found = about(a_slurm(FakeReader(held=[job])), job, table=load_table())
+    assert (found.used, found.verdict) == (None, None)
     job = a_job(state=JobState.RUNNING, start_time=NOON)
     found = about(a_slurm(FakeReader(held=[job])), job, table=load_table())
     assert (found.used, found.verdict, found.restarts) == (None, None, 0)

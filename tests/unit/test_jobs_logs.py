@@ -126,6 +126,18 @@ def test_the_members_of_an_array_are_told_apart_by_their_ids(tmp_path):
     assert text_of(reader, JobName(100, task=1)) == "hello\nfrom 1\n"
 
 
+@pytest.mark.parametrize("name", [JobName(20), JobName(20, offset=0), JobName(20, offset=1)])
+def test_a_heterogeneous_job_has_the_log_of_its_first_part(tmp_path, name):
+    (tmp_path / "log").write_text("het\n")
+    parts = [
+        a_job(
+            job_id=20 + offset, het_job_id=20, het_offset=offset, stdout=str(tmp_path / ("log" if not offset else "x"))
+        )
+        for offset in (0, 1)
+    ]
+    assert text_of(FakeReader(held=parts), name) == "het\n"
+
+
 def test_a_log_is_followed_from_before_it_is_there_through_a_requeue_to_the_end(tmp_path):
     log = tmp_path / "x.log"
     reader = FakeReader(looks=looks(log, PENDING, PENDING, RUNNING, RUNNING, PENDING, PENDING, RUNNING, RUNNING, DONE))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
+from aistation_slurm.duties import Station, duty
 from aistation_slurm.jobs.jobstats import NONE, SHORT, read_summary
 from aistation_slurm.jobs.summaries import Summaries, wanting
+from aistation_slurm.settings import DaemonSettings, Settings
 from aistation_slurm.slurm.model import Job, JobStep, StepUsage
 from aistation_slurm.slurm.states import JobState
 from tests.unit.watching import NOON, FakeReader, FakeWriter, a_job, a_slurm
@@ -77,3 +80,18 @@ def test_a_job_that_slurmdbd_does_not_take_one_for_is_not_tried_again_and_holds_
 
 def test_where_nobody_ended_nothing_is_said():
     assert Summaries(a_slurm(FakeReader())).round(NOON) == []
+
+
+def test_a_site_that_runs_jobstats_itself_switches_ours_off():
+    now = datetime.now(UTC)
+    job = an_old_job(1, start_time=now - 2 * HOUR, end_time=now - HOUR)
+
+    def kept(is_on: bool) -> list[int]:
+        writer, nothing = FakeWriter(), cast("Any", None)
+        settings = Settings(daemon=DaemonSettings(summaries=is_on))
+        slurm = a_slurm(FakeReader(past=[job], steps=steps(1)), writer)
+        duty("summaries").begin(Station(settings=settings, slurm=slurm, engine=nothing, actor="test"))()
+        return [job_id for job_id, _, _ in writer.told]
+
+    assert kept(True) == [1]
+    assert kept(False) == []

@@ -69,10 +69,20 @@ def test_the_last_member_of_an_array_is_that_member_alone(library):
     member = a_job(array_job_id=7, array_task="3")
     runner = Release("22.05.8")
     SlurmWriter(runner).set_admin_comment(member, SUMMARY, cluster="small", bin=library)
-    assert runner.asked[0][5:7] == ("7", "3")
+    assert runner.asked[0][5:7] == ("7", "_3")
     runner = Release("24.11.5")
     SlurmWriter(runner).set_admin_comment(member, SUMMARY, cluster="small")
     assert "jobid=7_3" in runner.asked[0]
+
+
+def test_a_part_of_a_heterogeneous_job_is_that_part_alone(library):
+    part = a_job(het_job_id=6, het_offset=1)
+    runner = Release("22.05.8")
+    SlurmWriter(runner).set_admin_comment(part, SUMMARY, cluster="small", bin=library)
+    assert runner.asked[0][5:7] == ("6", "+1")
+    runner = Release("24.11.5")
+    SlurmWriter(runner).set_admin_comment(part, SUMMARY, cluster="small")
+    assert "jobid=6+1" in runner.asked[0]
 
 
 @pytest.mark.parametrize("text", ["it's", 'a"b', "a\nb", "a`b", "a\\b", "caf\u00e9"])

@@ -155,7 +155,7 @@ def _resources(found: About) -> str:
 def _request(request: Mapping[str, Any]) -> str:
     told = request.get("request")
     if not isinstance(told, dict):
-        return ""
+        return " ".join(str(each) for each in request.get("options") or [])
     args = told.get("args") or []
     words = [str(told.get("script") or ""), *(str(each) for each in args)]
     return f"{told.get('template', '')}: {' '.join(filter(None, words))}".strip(": ")

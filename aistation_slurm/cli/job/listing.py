@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aistation_slurm.cli.show import json_option, show_json, show_table
+from aistation_slurm.cli.show import json_option, say, show_json, show_table
 from aistation_slurm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,6 +99,10 @@ def _show(found: list[Training], wanted: Wanted, *, unfolded: bool, is_watched: 
     if is_watched and is_terminal():
         click.clear()
         click.echo(f"{datetime.now().astimezone():%H:%M:%S}")
+    if not found:
+        whose = f"of {wanted.user}" if wanted.user else "of anybody"
+        say(f"no job {whose} is like that; --all shows everybody's, --since 3d what is long over")
+        return
     with_user = wanted.user is None
     columns = (*COLUMNS[:2], "USER", *COLUMNS[2:]) if with_user else COLUMNS
     rows = [_row(each, with_user=with_user) for each in lines(found, unfolded=unfolded)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from aistation_slurm.progress import Progress
 
 _TAIL = 1 << 16
 _BLOCK = 1 << 20
+_LOOKED_AT = 150
+"""Pieces from the end: a bar is drawn again and again, and says the same each time."""
 _RUN = re.compile(r"aistation: run (?P<run>\d+) of job \d+ on ")
 
 
@@ -27,7 +29,7 @@ def read_log_metrics(path: Path) -> list[Progress]:
             return []
         written = path.stat().st_mtime
         for text in _blocks(path):
-            for report in walk.feed(text):
+            for report in walk.feed(pieces(text)):
                 _add(found, report)
         for report in walk.end():
             _add(found, report)
@@ -49,7 +51,7 @@ def last_in_log(path: Path) -> Progress | None:
         return None
     last: Progress | None = None
     walk = _Walk()
-    for report in [*walk.feed(text), *walk.end()]:
+    for report in [*walk.feed(_newest(list(pieces(text)))), *walk.end()]:
         metrics = {**last.metrics, **report.metrics} if last else report.metrics
         last = replace(report, metrics=metrics, total=report.total or (last.total if last else None))
     return replace(last, time=written) if last else None
@@ -67,9 +69,9 @@ class _Walk:
     held: dict[str, float] = field(default_factory=dict)
     """What was measured at the step that the next bar will tell."""
 
-    def feed(self, text: str) -> Iterator[Progress]:
+    def feed(self, told: Iterable[str]) -> Iterator[Progress]:
         """Yield a report for each piece that says something new."""
-        for piece in pieces(text):
+        for piece in told:
             if "aistation: run " in piece and (match := _RUN.search(piece)):
                 self._begin_run(int(match["run"]))
             elif sighting := look_at(piece):
@@ -109,6 +111,13 @@ class _Walk:
         if self.epoch is None or total is None:
             return step, None
         return (self.epoch - 1) * total + step, self.epochs * total if self.epochs else None
+
+
+def _newest(told: Sequence[str]) -> list[str]:
+    """Return the last pieces, and of those before them what tells the run and the epoch that they belong to."""
+    early, late = told[:-_LOOKED_AT], told[-_LOOKED_AT:]
+    where = [each for each in early if each.startswith(("aistation: run ", "Epoch ")) and "|" not in each]
+    return [*where, *late]
 
 
 def _add(found: list[Progress], report: Progress) -> None:

@@ -1,4 +1,4 @@
-"""A program, `admin_comment.py LIBRARY CLUSTER JOB TASK TEXT`: writes an AdminComment on Slurm 22.05.
+"""A program, `admin_comment.py LIBRARY CLUSTER JOB PART TEXT`: writes an AdminComment on Slurm 22.05.
 
 sacctmgr of 22.05 writes an AdminComment in lower case (sacctmgr/job_functions.c; mended in 23.02), which no text in
 base64 survives, and slurmctld takes none for a job that is over. slurmdbd itself keeps it as it is: so it is asked as
@@ -65,14 +65,18 @@ class _Accounting:
         flags = c_uint16(0)
         self._connection = self._call("slurmdb_connection_get", c_void_p, (POINTER(c_uint16), byref(flags)))
 
-    def set_admin_comment(self, cluster: str, job_id: int, task: int | None, text: str) -> int:
+    def set_admin_comment(self, cluster: str, job_id: int, part: str, text: str) -> int:
         """Return of how many jobs it was changed: of none where slurmdbd does not know the job.
+
+        The part is `_3` of an array, `+1` of a heterogeneous job.
 
         Raises:
             OSError: slurmdbd refused it, or is away.
         """
         name, words = ctypes.create_string_buffer(cluster.encode()), ctypes.create_string_buffer(text.encode())
-        step = _SelectedStep(_NO_VAL if task is None else task, _NO_VAL, job_id, _NO_VAL, _NO_VAL)
+        task = int(part[1:]) if part.startswith("_") else _NO_VAL
+        offset = int(part[1:]) if part.startswith("+") else _NO_VAL
+        step = _SelectedStep(task, offset, job_id, _NO_VAL, _NO_VAL)
         which = _JobCondition(db_flags=_FLAG_NOTSET, flags=_NO_DEFAULT_USAGE)
         which.clusters, which.steps = self._list_of(addressof(name)), self._list_of(addressof(step))
         record = self._call("slurmdb_create_job_rec", c_void_p)
@@ -110,10 +114,10 @@ class _Accounting:
 
 def main(argv: Sequence[str]) -> int:
     """Return the exit status: 0 where it is written, 1 where not, and why on stderr."""
-    library, cluster, job_id, task, text = argv
+    library, cluster, job_id, part, text = argv
     try:
         accounting = _Accounting(library)
-        changed = accounting.set_admin_comment(cluster, int(job_id), int(task) if task else None, text)
+        changed = accounting.set_admin_comment(cluster, int(job_id), part, text)
         accounting.close()
     except (OSError, AttributeError) as error:
         print(f"admin_comment: error: {error}", file=sys.stderr)  # noqa: T201

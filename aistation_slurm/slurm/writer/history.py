@@ -12,9 +12,12 @@ from aistation_slurm.slurm.runner import shown
 from aistation_slurm.slurm.writer.jobs import selector
 from aistation_slurm.slurm.writer.orders import Orders, one_name
 
+_PROGRAM = Path(__file__).with_name("admin_comment.py")
+"""Started by its path, and not imported: it loads ctypes, and nobody else has to."""
+_LOWERS = " 22.05."
+"""In what sacctmgr says of itself, where it writes an AdminComment in lower case."""
 _MODIFIED = re.compile(r"^ Modified jobs\.\.\.$", re.MULTILINE)
-_LOWERS = "22.05."
-"""The release whose sacctmgr writes an AdminComment in lower case (sacctmgr/job_functions.c; mended in 23.02)."""
+_PART = re.compile(r"([_+])")
 _NOTHING = re.compile(r"^ *Nothing modified$", re.MULTILINE)
 
 
@@ -25,7 +28,8 @@ class HistoryOrders(Orders):
         """Keep a text with a job that is over, of its last run; only an operator may.
 
         slurmctld refuses it of a job that is over, even while it still holds it: slurmdbd is told. A member of an array
-        is that member alone. `bin` is where Slurm's commands are, and its library beside them.
+        and a part of a heterogeneous job are that one alone: by the bare number all of them would be meant. `bin` is
+        where Slurm's commands are, and its library beside them.
 
         Raises:
             UnknownToSlurm: slurmdbd does not know the job.
@@ -40,20 +44,25 @@ class HistoryOrders(Orders):
 
     def _lowers(self) -> bool:
         """True where sacctmgr writes it in lower case, as up to 22.05."""
-        return f" {_LOWERS}" in self._order(("sacctmgr", "-V")).stdout
+        return _LOWERS in self._order(("sacctmgr", "-V")).stdout
 
     def _by_sacctmgr(self, job: Job, text: str, cluster: str) -> None:
-        where = ("where", f"jobid={selector(job)}", f"cluster={one_name('cluster', cluster)}")
+        where = ("where", f"jobid={_part(job)}", f"cluster={one_name('cluster', cluster)}")
         argv = ("sacctmgr", "-i", "modify", "job", *where, "set", f"AdminComment={text}")
         done = self._order(argv, is_done=lambda done: bool(_NOTHING.search(done.stdout)))
         if done.returncode:
-            raise UnknownToSlurm(f"no job {selector(job)}", where=shown(argv))
+            raise UnknownToSlurm(f"no job {_part(job)}", where=shown(argv))
         if not _MODIFIED.search(done.stdout):
             raise SlurmRefused("nothing was written", where=shown(argv))
 
     def _by_library(self, job: Job, text: str, cluster: str, bin: Path | None) -> None:  # noqa: A002
         from aistation_slurm.slurm.readers.libslurm.place import find_library  # noqa: PLC0415  (22.05 alone needs it)
 
-        array, _, task = selector(job).partition("_")
-        program = (sys.executable, "-I", str(Path(__file__).with_name("admin_comment.py")))
-        self._order((*program, str(find_library(bin=bin)), one_name("cluster", cluster), array, task, text))
+        first, *part = _PART.split(_part(job))
+        program = (sys.executable, "-I", str(_PROGRAM))
+        self._order((*program, str(find_library(bin=bin)), one_name("cluster", cluster), first, "".join(part), text))
+
+
+def _part(job: Job) -> str:
+    """Return what names this job alone: `7`, `7_3`, `7+1`."""
+    return selector(job) if job.het_job_id is None else f"{job.het_job_id}+{job.het_offset}"

@@ -20,10 +20,8 @@ except ImportError:  # the files lie beside this one
     from background import Saver  # type: ignore[import-not-found,no-redef]
     from checkpoint import Checkpoints, SaveSoon  # type: ignore[import-not-found,no-redef]
 
-Plate = np.ndarray[Any, np.dtype[np.float64]]
 
-
-def heat(slab: Plate, world: MPI.Comm) -> Plate:
+def heat(slab: np.ndarray[Any, Any], world: MPI.Comm) -> np.ndarray[Any, Any]:
     """Return the slab a moment later: each point goes towards the mean of its neighbours, over the ranks' borders."""
     up = world.rank - 1 if world.rank else MPI.PROC_NULL
     down = world.rank + 1 if world.rank + 1 < world.size else MPI.PROC_NULL
@@ -33,7 +31,7 @@ def heat(slab: Plate, world: MPI.Comm) -> Plate:
     tall = np.vstack([above, slab, below])
     wide = np.pad(tall, ((0, 0), (1, 1)), mode="edge")
     near = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]
-    moved: Plate = slab + 0.1 * (near - 4 * slab)
+    moved: np.ndarray[Any, Any] = slab + 0.1 * (near - 4 * slab)
     return moved
 
 

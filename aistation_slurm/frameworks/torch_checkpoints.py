@@ -123,8 +123,7 @@ class TorchCheckpoints:
             self._load_shards(checkpoint)
             return
         saved = torch.load(checkpoint.file, map_location="cpu", weights_only=self.weights_only)
-        for name, each in self.state.items():
-            each.load_state_dict(saved["state"][name])
+        _bring_back(self.state, saved["state"], checkpoint)
         if len(saved["random"]) == self.ranks:
             set_random(saved["random"][self.rank])
 
@@ -182,8 +181,7 @@ class TorchCheckpoints:
         same_ranks = checkpoint.manifest().parts == self.ranks
         path = checkpoint.folder / _rest_name(self.rank if same_ranks else 0)
         saved = torch.load(path, map_location="cpu", weights_only=self.weights_only)
-        for name, each in self._rest().items():
-            each.load_state_dict(saved["state"][name])
+        _bring_back(self._rest(), saved["state"], checkpoint)
         if same_ranks:
             set_random(saved["random"])
 
@@ -284,6 +282,13 @@ _METADATA = ".metadata"
 
 def _rest_name(rank: int) -> str:
     return f"rest-{rank:05}"
+
+
+def _bring_back(state: Mapping[str, Any], saved: Mapping[str, Any], checkpoint: Checkpoint) -> None:
+    if missing := [name for name in state if name not in saved]:
+        raise CheckpointError(f"{checkpoint.folder}: it holds {', '.join(saved) or 'nothing'}, and not {missing[0]}")
+    for name, each in state.items():
+        each.load_state_dict(saved[name])
 
 
 def _unwrapped(each: Any) -> Any:

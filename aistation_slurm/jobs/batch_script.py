@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from aistation_slurm.errors import RequestError
+from aistation_slurm.errors import RenderError, RequestError
+from aistation_slurm.jobs.directives import directives as directives_of
 from aistation_slurm.jobs.passthrough import split, value_of
 from aistation_slurm.slurm.sbatch import Batch
 
 _SHELL = re.compile(rb"#!\s*(?:\S*/)?(?:env\s+(?:-\S+\s+)*)?(?:ba|da|z|k|mk|tc|c|fi)?sh\b")
-_DIRECTIVE = "#SBATCH"
 _READ = 1 << 20
 """Bytes that are looked at: sbatch takes scripts of up to 4 MiB, and directives stand at the top."""
 
@@ -26,11 +26,9 @@ def is_batch_script(path: Path) -> bool:
 
 def directives(path: Path) -> Iterator[str]:
     """Yield the words of its `#SBATCH` lines; sbatch reads none after the first command."""
-    for line in _beginning(path).decode(errors="replace").splitlines():
-        if line.startswith(_DIRECTIVE):
-            yield from _words(line.removeprefix(_DIRECTIVE))
-        elif line.strip() and not line.startswith("#"):
-            return
+    with contextlib.suppress(RenderError):  # a quote that is not closed: sbatch will say so
+        for _, word in directives_of(_beginning(path).decode(errors="replace")):
+            yield word
 
 
 def directive_options(path: Path) -> tuple[str, ...]:
@@ -46,13 +44,6 @@ def script_text(batch: Batch) -> str:
         return batch.file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _words(text: str) -> list[str]:
-    try:
-        return shlex.split(text, comments=True)
-    except ValueError:  # sbatch will say
-        return text.split()
 
 
 def _beginning(path: Path) -> bytes:

@@ -65,7 +65,7 @@ def _template(
     wanted: Mapping[str, Any], options: Sequence[str], site: Site, folder: Path, ours: Mapping[str, Any],
     more: Mapping[str, Any], *, make_folders: bool,
 ) -> Asked:  # fmt: skip
-    wanted, notes = {"python": _python(), **_without_types(wanted)}, []
+    wanted, notes = {"python": _python(in_image="image" in wanted), **_without_types(wanted)}, []
     if "template" not in wanted:
         from aistation_slurm.jobs.default_template import default_template
 
@@ -198,7 +198,7 @@ def _unknown_to_templates(options: Sequence[str]) -> list[str]:
     return [f"{', '.join(given)}: the script knows nothing of it; --gpus, --nodes and --share are what templates go by"]
 
 
-def _python() -> str:
-    """The Python of the active virtual environment, which is where the framework is; a bare name is looked up there."""
-    active = os.environ.get("VIRTUAL_ENV")
+def _python(*, in_image: bool) -> str:
+    """Return the active virtual environment's Python, which is where the framework is; an image has one of its own."""
+    active = None if in_image else os.environ.get("VIRTUAL_ENV")
     return f"{active}/bin/python" if active else "python3"

@@ -19,11 +19,11 @@ from aistation_slurm.jobs.why.tries import (
     Tried,
     Tries,
     delays_of,
+    is_at_once,
     one_more,
     read_answer,
     tries_file,
     try_shape,
-    without_delay,
 )
 from aistation_slurm.slurm.model import Asked, Association, Job, Limits, Partition, Qos
 from aistation_slurm.slurm.tres import Gres
@@ -38,7 +38,7 @@ def words(look: Look) -> list[str]:
 
 
 def at_once(change: Change) -> Tried:
-    return Tried(start=NOON + SECOND)
+    return Tried(start=NOON + MINUTE, is_now=True)  # however long it took to ask
 
 
 def test_fewer_gpus_are_offered_down_to_what_the_quota_leaves() -> None:
@@ -267,9 +267,11 @@ def test_a_try_whose_answer_can_not_be_read_tells_nothing() -> None:
 def test_what_slurm_adds_for_the_queue_is_taken_off_again() -> None:
     queue: list[Job] = [a_job(7, time_limit=HOUR), a_job(8, time_limit=2 * HOUR), a_job(9, priority=5), running(1)]
     assert delays_of(V100, queue, 100) == [60 * MINUTE, 80 * MINUTE]  # 8 CPUs of 24 each: their time over three nodes
-    assert without_delay(NOON + 60 * MINUTE + SECOND, NOON, [60 * MINUTE]) == NOON
-    assert without_delay(NOON, NOON, [60 * MINUTE]) == NOON
-    assert without_delay(NOON + 90 * MINUTE, NOON, [60 * MINUTE]) == NOON + 30 * MINUTE
+    asked = (NOON, NOON + 10 * SECOND)
+    assert is_at_once(NOON + 60 * MINUTE + 9 * SECOND, asked, [60 * MINUTE])
+    assert is_at_once(NOON, asked, [60 * MINUTE])
+    assert not is_at_once(NOON + 30 * MINUTE, asked, [60 * MINUTE])
+    assert not is_at_once(NOON + 60 * MINUTE + 13 * SECOND, asked, [60 * MINUTE])
 
 
 def test_a_job_without_a_time_limit_ahead_makes_a_delay_of_centuries_and_no_error() -> None:

@@ -99,7 +99,8 @@ def judged(change: Change, at: datetime, tried: Tried | None, look: Look) -> Bet
     """
     if tried and tried.start is None:
         return None
-    start = max(at, look.now, *([tried.start] if tried and tried.start else []))
+    found = tried.start if tried and tried.start and not tried.is_now else look.now
+    start = max(at, look.now, found)
     return Better(change, start, start <= look.now + NOW, tried is not None, tried.preempts if tried else ())
 
 

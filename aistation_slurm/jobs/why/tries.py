@@ -29,8 +29,8 @@ _ANSWER = re.compile(
 _PREEMPTS = re.compile(r"Preempts: (?P<jobs>[\d,]+)")
 _NO_LIMIT = 2**32 - 1
 _CENTURY = 100 * 365 * 24 * 60
-_SAME = timedelta(seconds=4)
-"""How far apart our clock and slurmctld's may be, and how long a try may take."""
+_SAME = timedelta(seconds=2)
+"""How far apart our clock and slurmctld's may be."""
 _SCRIPT = "#!/bin/sh\nexit 0\n"
 """In place of a script that we may not read."""
 
@@ -41,6 +41,8 @@ class Tried:
 
     start: datetime | None = None
     """None where Slurm refused it."""
+    is_now: bool = False
+    """True where nodes are free at once."""
     nodes: str = ""
     preempts: tuple[int, ...] = ()
     refused: str = ""
@@ -105,7 +107,11 @@ def try_shape(write: SlurmWriter, shape: Shape, script: str, *, delays: Sequence
         return None
     except SlurmError as error:
         return Tried(refused=error.text)
-    return replace(tried, start=without_delay(tried.start, asked_at, delays)) if tried.start else None
+    if tried.start is None:
+        return None
+    if is_at_once(tried.start, (asked_at, datetime.now(UTC)), delays):
+        return replace(tried, start=asked_at, is_now=True)
+    return replace(tried, start=max(asked_at, tried.start - delays[0]) if delays else tried.start)
 
 
 def delays_of(partition: Partition, queue: Iterable[Job], priority: int) -> list[timedelta]:
@@ -127,18 +133,17 @@ def delays_of(partition: Partition, queue: Iterable[Job], priority: int) -> list
     return found or [timedelta(minutes=min(total // max(1, partition.total_cpus), _CENTURY))]
 
 
-def without_delay(start: datetime, asked_at: datetime, delays: Sequence[timedelta]) -> datetime:
-    """Return the start that Slurm found before it added for the queue; where it was now, the moment of the try."""
-    for delay in (timedelta(), *delays):
-        if abs(start - delay - asked_at) <= _SAME:
-            return asked_at
-    return max(asked_at, start - delays[0]) if delays else start
+def is_at_once(start: datetime, asked: tuple[datetime, datetime], delays: Sequence[timedelta]) -> bool:
+    """True where Slurm found nodes while it was asked (from, to), and then added one of these delays for the queue."""
+    since, until = asked[0] - _SAME, asked[1] + _SAME
+    return any(since <= start - delay <= until for delay in (timedelta(), *delays))
 
 
 def _work(job: Job, cpus_on_each: int, longest: timedelta | None) -> int:
     limit = job.time_limit or longest
     minutes = int(limit.total_seconds()) // 60 if limit else _NO_LIMIT
-    return max(job.cpus, max(1, job.node_count) * cpus_on_each) * minutes
+    nodes = max(1, job.tres.get("node", 0) or job.node_count)
+    return max(job.tres.get("cpu", job.cpus), nodes * cpus_on_each) * minutes
 
 
 def read_answer(text: str) -> Tried:

@@ -21,6 +21,7 @@ started: give it a generator of its own (`own = torch.Generator()`), or a resume
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import os
@@ -85,6 +86,7 @@ class TorchCheckpoints:
         run_id = _from_rank_zero(mine.run_id)  # outside of Slurm each process would have one of its own
         self.checkpoints = Checkpoints(folder, keep=keep, every=every, run=dataclasses.replace(mine, run_id=run_id))
         self.saver = Saver(self.checkpoints) if background else None
+        self._host = _Host()
         self.soon = SaveSoon()
 
     def __enter__(self) -> TorchCheckpoints:
@@ -140,7 +142,11 @@ class TorchCheckpoints:
         of_all = _of_every_rank(get_random())
         if self.rank == 0:
             saved = {"state": {name: each.state_dict() for name, each in self.state.items()}, "random": of_all}
-            (self.saver or self.checkpoints).save(step, functools.partial(torch.save, saved))
+            if self.saver:
+                self.saver.wait()  # what it writes from is written anew
+                self.saver.save(step, functools.partial(torch.save, self._host.copy(saved)), frozen=True)
+            else:
+                self.checkpoints.save(step, functools.partial(torch.save, saved))
 
     def stop_wanted(self) -> bool:
         """True on every rank once any of them was told to save and leave, as Slurm does before the time limit."""
@@ -289,6 +295,43 @@ def _bring_back(state: Mapping[str, Any], saved: Mapping[str, Any], checkpoint: 
         raise CheckpointError(f"{checkpoint.folder}: it holds {', '.join(saved) or 'nothing'}, and not {missing[0]}")
     for name, each in state.items():
         each.load_state_dict(saved[name])
+
+
+class _Host:
+    """Copies of tensors in the host's memory, which is kept for the next copy.
+
+    What comes from a GPU gets pinned memory: on an H200 a copy of 1 GiB into it takes 20 ms, one into fresh memory 700,
+    and one through torch.save 1,200.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[object, ...], torch.Tensor] = {}
+
+    def copy(self, value: Any) -> Any:
+        """Return the value with every tensor in it copied; the copy before is written over."""
+        copied = self._copy(value, ())
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return copied
+
+    def _copy(self, value: Any, at: tuple[object, ...]) -> Any:
+        if isinstance(value, torch.Tensor):
+            return self._tensor(value.detach(), at)
+        if isinstance(value, dict):
+            copied = copy.copy(value)  # of its own kind: a module's state has its version beside the tensors
+            copied.update({name: self._copy(each, (*at, name)) for name, each in value.items()})
+            return copied
+        if type(value) in (list, tuple):
+            return type(value)(self._copy(each, (*at, index)) for index, each in enumerate(value))
+        return copy.deepcopy(value)
+
+    def _tensor(self, value: torch.Tensor, at: tuple[object, ...]) -> torch.Tensor:
+        if type(value) is not torch.Tensor or value.layout is not torch.strided:
+            return value.clone()
+        kept = self._kept.get(at)
+        if kept is None or (kept.shape, kept.dtype) != (value.shape, value.dtype):
+            kept = self._kept[at] = torch.empty(value.shape, dtype=value.dtype, pin_memory=value.is_cuda)
+        return kept.copy_(value, non_blocking=True)
 
 
 def _unwrapped(each: Any) -> Any:

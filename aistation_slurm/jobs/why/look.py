@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -103,9 +103,7 @@ def look(slurm: Slurm, job_id: int, now: datetime, *, mine: str = "") -> Look:
     return Look(
         now=now,
         job=next((each for each in queue if each.job_id == job.job_id), job),
-        asked={
-            each.job_id: each for each in ask.many("what was asked for", partial(read.asked, *_waiting(job, queue)))
-        },
+        asked=_asked(ask.many("what was asked for", partial(read.asked, *_waiting(job, queue)))),
         script=(ask.one("its script", lambda: read.batch_script(job.job_id)) or "") if job.user == mine else "",
         queue=queue,
         nodes=ask.many("nodes", read.nodes),
@@ -117,6 +115,15 @@ def look(slurm: Slurm, job_id: int, now: datetime, *, mine: str = "") -> Look:
         depends_on=_depended_on(ask, slurm, job),
         unseen=ask.unseen,
     )
+
+
+def _asked(found: Sequence[Asked]) -> dict[int, Asked]:
+    """Return what was asked for, by job id.
+
+    26.05 calls every job exclusive (seen on 26.05.5): where all are, it is believed of none.
+    """
+    is_told = any(not each.is_exclusive for each in found)
+    return {each.job_id: replace(each, is_exclusive=each.is_exclusive and is_told) for each in found}
 
 
 def _waiting(job: Job, queue: Sequence[Job]) -> list[int]:

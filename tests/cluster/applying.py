@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -83,9 +84,10 @@ class Applying:
         return done.stdout.splitlines()
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
-        """Start `aistation WORDS`."""
+        """Start `aistation WORDS`, which hears an interrupt even where this process, in the background, does not."""
         return subprocess.Popen(
             [sys.executable, "-m", "aistation_slurm", *words],
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (no threads here)
             env=self.station.env(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 

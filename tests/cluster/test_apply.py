@@ -43,6 +43,9 @@ def applying(station, tmp_path) -> Iterator[Applying]:
     station.cancel_all()
     own.write_text(spec + PLAIN)
     found.apply(own)
+    for node in station.slurm.read.nodes():
+        if node.state.is_draining or node.state.is_drained:  # by an apply in stages that did not get to its end
+            station.slurm.write.resume_node(node)
     own.write_text(spec)
     site.write_text(conf)
     station.slurm.write.reconfigure()

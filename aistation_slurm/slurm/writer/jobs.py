@@ -11,7 +11,6 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from aistation_slurm.errors import InvalidRequest
 from aistation_slurm.slurm.model import Job
-from aistation_slurm.slurm.nodelist import expand
 from aistation_slurm.slurm.refusals import complaints_in, what_it_said
 from aistation_slurm.slurm.runner import Completed
 from aistation_slurm.slurm.sbatch import Batch, sbatch
@@ -167,6 +166,8 @@ class JobOrders(Orders):
         """
         ask = ("squeue", "-a", "-h", "-t", "all", "-j", selector(job), "-o", "%n %x")
         wanted, _, before = self._order(ask).stdout.split("\n")[0].partition(" ")
+        from aistation_slurm.slurm.nodelist import expand  # noqa: PLC0415  (who submits doesn't pay for it)
+
         if named := set(nodes) & set(expand(_given(wanted))):
             raise InvalidRequest(f"the job asks for {', '.join(sorted(named))} by name")
         listed = ",".join(filter(None, (_given(before), *(one_name("node", each) for each in nodes))))

@@ -226,7 +226,7 @@ def _decide(
         yield Stop(ended=ended, why=f"Slurm did not take it back in {TRIES} attempts", progressed=progressed)
     else:
         yield Restart(
-            ended=ended, number=job.restart_count + 1, of=limit, progressed=progressed,
+            ended=ended, number=_restarts(earlier) + 1, of=limit, progressed=progressed,
             exclude=_exclude(ended, earlier, nodes),
         )  # fmt: skip
 
@@ -268,14 +268,19 @@ def _why_not(ended: Ended, earlier: Sequence[Past], policy: ResumePolicy, *, lim
     job, verdict = ended.job, ended.verdict
     if not verdict.retry:
         return verdict.why
-    if job.restart_count >= limit:
-        return f"{verdict.why}; it was started again {job.restart_count} times, and {limit} is its limit"
+    if (restarts := _restarts(earlier)) >= limit:
+        return f"{verdict.why}; it was started again {restarts} times, and {limit} is its limit"
     if not progressed and (why := _no_progress(ended, earlier)):
         return why
     unknown = sum(each.whose == "unknown" and each.action == "restart" for each in earlier)
     if verdict.whose == "unknown" and unknown >= policy.unknown_tries:
         return f"{verdict.why}; that was tried again {unknown} times already"
     return ""
+
+
+def _restarts(earlier: Sequence[Past]) -> int:
+    """Return how often it was started again here; a script that goes on by itself at each time limit may, for weeks."""
+    return sum(each.action == "restart" for each in earlier)
 
 
 def _no_progress(ended: Ended, earlier: Sequence[Past]) -> str:

@@ -89,14 +89,21 @@ def test_what_nobody_asked_to_be_started_again_is_left_alone():
 
 def test_a_site_may_switch_it_off_and_bounds_what_users_ask_for():
     assert one(ended(), policy=ResumePolicy(max_restarts=0)) is None
-    step = one(ended(resume=100, restart=2), policy=ResumePolicy(max_restarts=2))
+    step = one(ended(resume=100, restart=2, step=30), past(0), past(1, step=20), policy=ResumePolicy(max_restarts=2))
     assert isinstance(step, Stop)
     assert "it was started again 2 times, and 2 is its limit" in step.why
 
 
-def test_every_restart_counts_whoever_ordered_it_so_that_a_lost_memory_makes_no_loop():
-    assert isinstance(one(ended(restart=4)), Restart)
-    assert isinstance(one(ended(restart=5)), Stop)
+def test_a_training_that_requeued_itself_at_each_time_limit_has_all_its_restarts_left():
+    step = one(ended(restart=40))
+    assert isinstance(step, Restart)
+    assert step.number == 1
+
+
+def test_after_as_many_restarts_as_were_asked_for_it_stays_ended():
+    fifth = [past(restart, step=10 * restart) for restart in range(5)]
+    assert isinstance(one(ended(restart=4, step=45), *fifth[:4]), Restart)
+    assert isinstance(one(ended(restart=5, step=55), *fifth), Stop)
 
 
 def test_a_job_that_has_just_ended_is_left_to_slurm():

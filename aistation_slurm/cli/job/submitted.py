@@ -28,10 +28,10 @@ def say_first(asked: Asked, site: Site) -> None:
     if site.stray_options:
         names = ", ".join(site.stray_options)
         say(f"note: {names} in your environment: not looked at; give the option, or set it in the script")
-    for note in asked.notes:
-        say(f"note: {note}")
     for change in asked.adjustments:
         say(f"adjusted: {change}")
+    for note in asked.notes:
+        say(f"note: {note}")
 
 
 def show(made: Submission, asked: Asked, *, as_json: bool, parsable: bool) -> None:

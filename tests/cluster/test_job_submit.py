@@ -18,6 +18,7 @@ from aistation_slurm.devcluster.plan import Wishes
 from aistation_slurm.devcluster.record import INSTALLED
 from aistation_slurm.devcluster.release import PROGRAMS
 from aistation_slurm.errors import SpecError
+from aistation_slurm.jobs.compiled import COMPILED
 from aistation_slurm.settings import read_settings
 from aistation_slurm.slurm.connect import connect
 from aistation_slurm.spec import ClusterSpec
@@ -320,7 +321,7 @@ def test_the_next_submission_knows_the_next_rules_and_slurmctld_is_not_told(stat
     etc = station.settings.slurm.conf.parent
     for how in ("refuse", "remind", "adjust", "refuse"):  # faster than whole seconds go by
         done = settle(spec.model_copy(update={"over_request": how}))
-        assert done == [f"~ file {etc}/{TABLE}  (none)", f"~ file {etc}/{RULES}  (none)"]
+        assert done == [f"~ file {etc}/{name}  (none)" for name in (COMPILED, TABLE, RULES)]
         job, said = sbatch(ann, "--hold", "--gpus=6")
         assert bool(job) == (how == "adjust")
         assert (

@@ -180,7 +180,7 @@ def test_a_cut_off_run_that_never_looks_writes_on_and_its_successors_checkpoints
     log = lab.until_over(job_id)
     new = log.split("run 1 goes on from step ", 1)[1]
     assert int(new.split()[0]) >= 20
-    assert new.count("run 0 saved step") > 10  # while the successor saved, too
+    assert "run 0 saved step" in new.split("run 1 saved step", 1)[1]  # while the successor saved, too
     checkpoints = Checkpoints(lab.ann.folder / f"t-{job_id}" / "checkpoints")
     standing = checkpoints.checkpoints()
     assert [(each.step, each.fault()) for each in standing] == [(148, ""), (149, ""), (150, "")]

@@ -33,6 +33,8 @@ from aistation_slurm.store.engine import open_store
 pytestmark = pytest.mark.cluster
 SETTLE = timedelta(seconds=2.5)  # 5 s in real life: long enough here, where no storage is shared
 
+STATE_IS_SAVED = timedelta(seconds=8)
+
 SCRIPT = """#!/bin/bash
 echo "aistation: run ${{SLURM_RESTART_COUNT:-0}} of job $SLURM_JOB_ID on $SLURM_JOB_NODELIST at 0"
 name=${{SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}${{SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}}
@@ -304,7 +306,10 @@ def test_the_owner_of_a_job_that_slurm_has_forgotten_is_told_the_command_which_g
     asked = ("--auto-resume=3", "--template", "plain", "--name", "t", "--python", sys.executable, "--parsable")
     job_id = int(rig.ann.run(*aistation, "job", "submit", *asked, "train.py"))
     assert rig.about(job_id) == []  # the duty has seen it once
-    rig.until_over(job_id)
+    (over,) = rig.until_over(job_id)
+    # A reconfigure takes the last job's number from a state that is up to 5 s old (SAVE_MAX_WAIT; load_last_job_id in
+    # read_config.c, 22.05): a job that was forgotten by then would give its number to the next one.
+    rig.wait_for(lambda: rig.duty().tools.clock() - over.submit_time > STATE_IS_SAVED)
     with conf_with(rig.station, "MinJobAge", "2"):
         held = rig.station.slurm.read.jobs
         rig.wait_for(lambda: job_id not in {each.job_id for each in held(with_over=True)}, within=150, every=1)

@@ -265,7 +265,7 @@ def has_progressed(ended: Ended, earlier: Sequence[Past]) -> bool:
 
 def _why_not(ended: Ended, earlier: Sequence[Past], policy: ResumePolicy, *, limit: int, progressed: bool) -> str:
     """Return why the job is better not started again; empty where it may be."""
-    job, verdict = ended.job, ended.verdict
+    verdict = ended.verdict
     if not verdict.retry:
         return verdict.why
     if (restarts := _restarts(earlier)) >= limit:
